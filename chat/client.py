@@ -1,0 +1,85 @@
+"""The one client for the model's server: made at the first call, kept for as long as the worker lives."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient
+
+from chat.errors import SignInError, retry_after_seconds
+from chat.settings import Settings, get_settings
+
+_TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105 - the name of a scope
+_LONGEST_RETRY_AFTER = 2.0
+_CONNECT_SECONDS = 5.0
+_KEEP_IDLE_SECONDS = 300.0
+
+
+@cache
+def get_client() -> AsyncOpenAI:
+    """The client that all invocations of this worker share; raises `NotConfigured` where no model is."""
+    settings = get_settings()
+    if settings.azure_openai_endpoint:
+        base_url = str(settings.azure_openai_endpoint).rstrip("/").removesuffix("/openai/v1") + "/openai/v1/"
+        key = settings.azure_openai_api_key
+        return _client(base_url, key.get_secret_value() if key else _token_provider(settings))
+    key = settings.openai_api_key
+    return _client(
+        str(settings.openai_base_url) if settings.openai_base_url else "https://api.openai.com/v1",
+        key.get_secret_value() if key else "none",  # the SDK wants one, and a server that needs none ignores it
+    )
+
+
+def _client(base_url: str, api_key: str | Callable[[], Awaitable[str]]) -> AsyncOpenAI:
+    # How long a server may be silent is watched in `completion`, over the SDK's retries, and so not here.
+    timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)
+    http_client = DefaultAioHttpClient(
+        timeout=timeout,
+        # 0 is aiohttp's word for no limit: how many chats an instance takes is the platform's to decide.
+        limits=httpx2.Limits(max_connections=0, keepalive_expiry=_KEEP_IDLE_SECONDS),
+        event_hooks={"response": [_on_response]},
+        # Compression would make the server hold back small chunks, and cost both sides more than it saves.
+        headers={"Accept-Encoding": "identity"},
+    )
+    return AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=timeout, http_client=http_client)
+
+
+async def _on_response(response: httpx2.Response) -> None:
+    if not response.is_error:
+        return
+    # Read here, where a cancellation closes the connection: the SDK would leave it open.
+    await response.aread()
+    wait = retry_after_seconds(response.headers)
+    if wait is not None and wait > _LONGEST_RETRY_AFTER:
+        # The SDK would sleep for up to two minutes, on the caller's time and the operator's money.
+        response.headers["x-should-retry"] = "false"
+
+
+def _token_provider(settings: Settings) -> Callable[[], Awaitable[str]]:
+    # Imported only here: a tenth of a second of every cold start that needs no token.
+    from azure.core.exceptions import AzureError  # noqa: PLC0415
+    from azure.identity.aio import (  # noqa: PLC0415
+        AzureCliCredential,
+        AzureDeveloperCliCredential,
+        ChainedTokenCredential,
+        ManagedIdentityCredential,
+        get_bearer_token_provider,
+    )
+
+    credential: ManagedIdentityCredential | ChainedTokenCredential
+    if settings.azure_client_id or settings.identity_endpoint:
+        credential = ManagedIdentityCredential(client_id=settings.azure_client_id)
+    else:
+        tenant = settings.azure_tenant_id or ""
+        credential = ChainedTokenCredential(
+            AzureDeveloperCliCredential(tenant_id=tenant), AzureCliCredential(tenant_id=tenant)
+        )
+    get_token = get_bearer_token_provider(credential, _TOKEN_SCOPE)
+
+    async def token() -> str:
+        try:
+            return await get_token()
+        except AzureError as error:
+            raise SignInError from error
+
+    return token

@@ -1,0 +1,117 @@
+"""The model's server: asks it for a completion, and reads its answer for as long as it does answer."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import httpx2
+from openai.types.chat import ChatCompletionMessageParam
+
+from chat.client import get_client
+from chat.errors import BadAnswer, ErrorEvent, UpstreamSilent
+from chat.models import ChatRequest
+from chat.ndjson import ChunkStream, json_object
+from chat.settings import Settings
+
+_DRAIN_SECONDS = 1.0
+
+
+class Completion:
+    """A completion that the model's server has begun to send.
+
+    `usage` is OpenAI's object of that name, known at the end, where the server sent it.
+    """
+
+    def __init__(self, received: AsyncIterator[bytes], silence: float) -> None:
+        self.usage: dict[str, Any] | None = None
+        self._received = received
+        self._silence = silence
+        self._stream = ChunkStream()
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks have been read."""
+        return self._stream.chunks
+
+    async def read(self) -> list[bytes]:
+        """The chunks that have come, at least one, each a JSON object on one line; none when the answer has ended.
+
+        What goes wrong is raised after all that came whole before it has been returned.
+        """
+        stream = self._stream
+        while not stream.done:
+            if stream.fault:
+                raise stream.fault
+            received = await self._next()
+            if not received:
+                stream.end()
+                break
+            if chunks := stream.feed(received):
+                return chunks
+        self.usage = stream.usage()
+        return []
+
+    async def read_whole(self) -> bytes:
+        """The one `chat.completion` object of an answer that is not streamed."""
+        parts = []
+        while received := await self._next():
+            parts.append(received)
+        body = b"".join(parts)
+        completion = json_object(body)
+        if error := completion.get("error"):
+            raise ErrorEvent(error)
+        if not isinstance(completion.get("choices"), list):
+            raise BadAnswer("an object that is no chat.completion")
+        usage = completion.get("usage")
+        self.usage = usage if isinstance(usage, dict) else None
+        return body
+
+    async def drain(self) -> None:
+        """Reads what follows the answer, so that the connection can serve the next one; not for long."""
+        with suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                async for _ in self._received:
+                    pass
+
+    async def _next(self) -> bytes:
+        """What one read brought; nothing at the end."""
+        async with _no_longer_than(self._silence):
+            return await anext(self._received, b"")
+
+
+@asynccontextmanager
+async def ask(chat: ChatRequest, settings: Settings) -> AsyncGenerator[Completion]:
+    """Asks the model's server. Leaving the block, by a cancellation too, closes the request to it."""
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if chat.stream else {}
+    if settings.chat_max_completion_tokens:
+        options["max_completion_tokens"] = settings.chat_max_completion_tokens
+    request = get_client().chat.completions.with_streaming_response.create(
+        model=settings.model,
+        messages=cast(
+            "list[ChatCompletionMessageParam]",
+            [
+                {"role": "system", "content": settings.chat_system_prompt},
+                *({"role": message.role, "content": message.content} for message in chat.messages),
+            ],
+        ),
+        stream=chat.stream,
+        **options,
+    )
+    async with _no_longer_than(settings.chat_timeout):
+        response = await request.__aenter__()
+    try:
+        yield Completion(response.http_response.aiter_bytes(), settings.chat_timeout)
+    finally:
+        await request.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def _no_longer_than(seconds: float) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise UpstreamSilent(seconds) from None
+        raise

@@ -1,0 +1,161 @@
+"""Moves one answer from the model's server to the caller: one task, from the question to the last byte."""
+
+import asyncio
+from typing import Any
+
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from chat.completion import Completion, ask
+from chat.errors import BadAnswer, BodyTooLarge, ChatError, NotJson, to_chat_error
+from chat.log import ChatLog
+from chat.models import parse_chat_request
+from chat.settings import get_settings
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_CLIENT_CLOSED_REQUEST = 499
+
+
+async def answer(request: Request, invocation_id: str) -> Response:
+    """Answers one chat: with a stream that has begun, a whole answer, or the error that came before either."""
+    return await _Relay(request, ChatLog(invocation_id)).response()
+
+
+class _Stream(Response):
+    """A response whose body a relay sends, through `send`, once the worker's web server has asked for it."""
+
+    media_type = "application/x-ndjson"
+
+    def __init__(self, relay: asyncio.Task[Response]) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self.send: asyncio.Future[Send] = asyncio.get_running_loop().create_future()
+        self._relay = relay
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - what ASGI passes
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        self.send.set_result(send)
+        await asyncio.wait({self._relay})
+
+
+class _Relay:
+    """One chat on its way.
+
+    All of it runs in a task of its own, because the invocation ends when the response is returned, and the stream later: so
+    one block spans the request to the model's server, and cancelling one task ends it at any point.
+    """
+
+    def __init__(self, request: Request, log: ChatLog) -> None:
+        self._request = request
+        self._log = log
+        self._secrets: list[str] = []
+        self._begun: asyncio.Future[_Stream] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run())
+
+    async def response(self) -> Response:
+        """What the function returns, as soon as the answer has begun or can't."""
+        either: set[asyncio.Future[Any]] = {self._task, self._begun}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+        if self._begun.done():
+            return self._begun.result()
+        if self._task.cancelled():
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)  # for nobody
+        return self._task.result()
+
+    async def _run(self) -> Response:
+        try:
+            return await self._relay()
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except Exception as fault:
+            error = self._failed(fault)
+            headers = {"Retry-After": error.retry_after} if error.retry_after else {}
+            return _json(error.body(), error.status, headers)
+        finally:
+            self._log.write()
+
+    async def _relay(self) -> Response:
+        settings = get_settings()
+        self._secrets = settings.secrets
+        self._log.provider, self._log.model = settings.provider, settings.model
+        body = await _read_body(self._request, settings.chat_max_request_bytes)
+        chat = parse_chat_request(body, settings.chat_max_messages)
+        watch = asyncio.create_task(_cancel_when_caller_leaves(self._request.receive, self._task))
+        try:
+            async with ask(chat, settings) as completion:
+                if not chat.stream:
+                    response = _json(await completion.read_whole())
+                    self._finished(completion)
+                    return response
+                # Nothing is sent before there is a chunk: until then a fault has a status of its own.
+                chunks = await completion.read()
+                if not chunks:
+                    raise BadAnswer("a stream without a chunk")
+                self._log.first_chunk()
+                stream, send = await self._begin()
+                try:
+                    last = await self._relay_chunks(completion, chunks, send)
+                finally:
+                    self._log.chunks = completion.chunks
+                watch.cancel()
+                await send({"type": "http.response.body", "body": last})
+                await completion.drain()
+                return stream
+        finally:
+            watch.cancel()
+
+    async def _begin(self) -> tuple[_Stream, Send]:
+        """Lets the function return, and waits until the worker's web server asks for the body."""
+        stream = _Stream(self._task)
+        self._begun.set_result(stream)
+        return stream, await stream.send
+
+    async def _relay_chunks(self, completion: Completion, chunks: list[bytes], send: Send) -> bytes:
+        """Sends chunks for as long as there are any, and returns what is left to say: nothing, or the error's line."""
+        try:
+            while chunks:
+                await send({"type": "http.response.body", "body": b"\n".join(chunks) + b"\n", "more_body": True})
+                chunks = await completion.read()
+        except Exception as fault:
+            return self._failed(fault).body() + b"\n"
+        self._finished(completion)
+        return b""
+
+    def _finished(self, completion: Completion) -> None:
+        self._log.outcome = "finished"
+        self._log.status = 200
+        self._log.usage = completion.usage
+
+    def _failed(self, fault: Exception) -> ChatError:
+        error = to_chat_error(fault, self._secrets)
+        self._log.outcome = "failed"
+        self._log.status = error.status
+        self._log.why = error.why
+        return error
+
+
+def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, _HEADERS | (headers or {}), media_type="application/json")
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise NotJson("The content type must be application/json.")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise BodyTooLarge(f"The body has more than {limit} bytes.")
+    return bytes(body)
+
+
+async def _cancel_when_caller_leaves(receive: Receive, relay: asyncio.Task[Response]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    relay.cancel()
