@@ -151,7 +151,8 @@ def to_chat_error(fault: BaseException, secrets: Iterable[str] = ()) -> ChatErro
         case ChatError():
             return fault
         case openai.APIStatusError():
-            return _refused(fault.status_code, _error_object(fault.body), fault.response.headers, secrets)
+            error = _error_object(_json(fault.response.content))
+            return _refused(fault.status_code, error, fault.response.headers, secrets)
         case ErrorEvent():
             error = _error_object(fault.payload)
             return _refused(_status_of(error), error, {}, secrets)
@@ -210,14 +211,21 @@ def _retry_after(headers: Mapping[str, str]) -> str | None:
     return None if seconds is None or math.isinf(seconds) else str(max(0, math.ceil(seconds)))
 
 
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _error_object(body: object) -> dict[str, Any]:
-    """The `error` out of OpenAI's, Azure's and vLLM's error bodies, which wrap it or not."""
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        if isinstance(inner, dict):
-            return inner
-        body = inner
-    return {"message": body} if isinstance(body, str) else {}
+    """The `error` out of OpenAI's, Azure's, vLLM's and Ollama's bodies, which wrap it or not; nothing of any other."""
+    if not isinstance(body, dict):
+        return {}
+    error = body.get("error", body)
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, dict) else {}
 
 
 def _status_of(error: Mapping[str, Any]) -> int:

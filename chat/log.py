@@ -28,7 +28,8 @@ class ChatLog:
         self._first_chunk_ms: float | None = None
 
     def first_chunk(self) -> None:
-        """To be called when the answer begins."""
+        """To be called when a stream begins: from then on its status is 200 for good."""
+        self.status = 200
         self._first_chunk_ms = self._elapsed_ms()
 
     def write(self) -> None:

@@ -18,6 +18,8 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _LAST_CHUNKS = 4
 """How many chunks may follow the one with the `finish_reason`: token usage, a content filter's results."""
 
+_MOST_DIGITS = 4000
+
 _BOM = b"\xef\xbb\xbf"
 
 # Some readers of lines also break them at these, which JSON allows inside a string, raw or escaped.
@@ -119,13 +121,13 @@ class ChunkStream:
 
     def end(self) -> None:
         """To be called when the server sends no more: raises `AnswerCutOff` if the answer has not ended."""
-        if not self.done and not any(_finished(_object(chunk)) for chunk in self._last):
+        if not self.done and not any(_finished(json_object(chunk)) for chunk in self._last):
             raise AnswerCutOff("the stream ended before the answer")
 
     def usage(self) -> dict[str, Any] | None:
         """The token usage, where the server sent it: OpenAI's `usage` object."""
         for chunk in reversed(self._last):
-            usage = _object(chunk).get("usage")
+            usage = json_object(chunk).get("usage")
             if isinstance(usage, dict):
                 return usage
         return None
@@ -134,12 +136,16 @@ class ChunkStream:
 def json_object(data: bytes) -> dict[str, Any]:
     """Reads one JSON object as the standard has it, half surrogates included; raises `BadAnswer` where it is none."""
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+        value = json.loads(data.decode(), parse_constant=_refuse_constant, parse_int=_int)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise BadAnswer("something that is not a JSON object")
     return value
+
+
+def _int(digits: str) -> int | str:
+    return int(digits) if len(digits) < _MOST_DIGITS else digits  # Python refuses to make a number of more
 
 
 def _refuse_constant(name: str) -> None:
@@ -169,14 +175,6 @@ def _chunk(event_type: bytes, data: bytes) -> bytes:
         if raw in data:
             data = data.replace(raw, escaped)
     return data
-
-
-def _object(chunk: bytes) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads(chunk)
-    except (ValueError, RecursionError):  # a number too long, or nesting too deep, for Python
-        value = {}
-    return value
 
 
 def _finished(chunk: dict[str, Any]) -> bool:

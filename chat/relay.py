@@ -134,7 +134,7 @@ class _Relay:
     def _failed(self, fault: Exception) -> ChatError:
         error = to_chat_error(fault, self._secrets)
         self._log.outcome = "failed"
-        self._log.status = error.status
+        self._log.status = self._log.status or error.status
         self._log.why = error.why
         return error
 

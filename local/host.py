@@ -34,7 +34,7 @@ class Host:
             path = "/".join(part for part in (prefix, function.route) if part)
             for method in function.methods or ("*",):
                 self._app.router.add_route(method, _pattern(path), self._handler(function))
-        self._runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(self._app, handler_cancellation=True, shutdown_timeout=0, access_log=None)
         self._session: aiohttp.ClientSession
 
     async def start(self, port: int) -> str:
@@ -46,7 +46,7 @@ class Host:
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 

@@ -41,14 +41,14 @@ async def _serve(port: int, settings: LocalSettings, model: LocalModel | None) -
     worker = await Worker.start(APP_DIR)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     stop = asyncio.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):  # the worker's web server has taken them for itself
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)  # the worker's web server has taken it for itself
     prefix = route_prefix(APP_DIR)
     host = Host(worker, prefix, settings.Host)
     await host.start(port)
     print(_banner(worker, f"http://localhost:{port}/{prefix}", model), flush=True)
     await stop.wait()
     await host.stop()
+    await worker.stop()
 
 
 def _banner(worker: Worker, url: str, model: LocalModel | None) -> str:

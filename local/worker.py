@@ -5,6 +5,7 @@ Left out: gRPC, bindings other than HTTP triggers, retry policies, and the worke
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,10 +70,11 @@ class Worker:
     There can be one in a process: the runtime keeps its state in modules.
     """
 
-    def __init__(self, address: str, version: str, functions: list[HttpFunction]) -> None:
+    def __init__(self, address: str, version: str, functions: list[HttpFunction], server: set[asyncio.Task[Any]]) -> None:
         self.address = address
         self.version = version
         self.functions = functions
+        self._server = server
 
     @classmethod
     async def start(cls, app_dir: Path) -> Self:
@@ -80,14 +82,22 @@ class Worker:
         sys.path.insert(0, str(app_dir))
         request = _Message(worker_init_request=_Message(capabilities={}, function_app_directory=str(app_dir)))
         properties = {"host": "127.0.0.1", "protos": _Protos()}
+        before = asyncio.all_tasks()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what `stop` sends, the web server sends on when it has stopped
         init = await runtime.worker_init_request(_Message(request=request, properties=properties))
         if init.result.status != _StatusResult.Success:
             raise AppError(init.result.exception.stack_trace or init.result.exception.message)
         metadata = await runtime.functions_metadata_request(None)
         functions = [_http_function(function) for function in metadata.function_metadata_results or ()]
-        worker = cls(init.capabilities["HttpUri"], init.worker_metadata.worker_version, functions)
+        address, version = init.capabilities["HttpUri"], init.worker_metadata.worker_version
+        worker = cls(address, version, functions, asyncio.all_tasks() - before)
         await worker._listening()
         return worker
+
+    async def stop(self) -> None:
+        """Ends the worker's web server when what is under way has ended."""
+        signal.raise_signal(signal.SIGTERM)  # the web server has a handler for it, and nothing else to stop it by
+        await asyncio.gather(*self._server)
 
     async def invoke(self, function: HttpFunction, invocation_id: str, route_params: Mapping[str, str]) -> None:
         """Tells the worker of an invocation, and returns when that has ended; its HTTP request goes to `address`."""
