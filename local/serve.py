@@ -11,7 +11,7 @@ from local.host import Host
 from local.settings import APP_DIR, MODEL_SETTINGS, LocalSettings, route_prefix
 from local.worker import AppError, Worker
 
-_QUESTION = '{"messages":[{"content":"What is the capital of France?"}]}'
+QUESTION = '{"messages":[{"content":"What is the capital of France?"}]}'
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _banner(worker: Worker, url: str, model: LocalModel | None) -> str:
             *routes,
             "",
             "Try it:",
-            f"  curl -N {url}/chat -H 'content-type: application/json' -d '{_QUESTION}'",
+            f"  curl -N {url}/chat -H 'content-type: application/json' -d '{QUESTION}'",
             "",
         ]
     )
