@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from chat.client import get_client
 from chat.errors import BadAnswer, ErrorEvent, UpstreamSilent
-from chat.models import ChatRequest
+from chat.models import Message
 from chat.ndjson import ChunkStream, json_object
 from chat.settings import Settings
 
@@ -81,9 +81,9 @@ class Completion:
 
 
 @asynccontextmanager
-async def ask(chat: ChatRequest, settings: Settings) -> AsyncGenerator[Completion]:
+async def ask(messages: list[Message], settings: Settings, *, stream: bool) -> AsyncGenerator[Completion]:
     """Asks the model's server. Leaving the block, by a cancellation too, closes the request to it."""
-    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if chat.stream else {}
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
     if settings.chat_max_completion_tokens:
         options["max_completion_tokens"] = settings.chat_max_completion_tokens
     request = get_client().chat.completions.with_streaming_response.create(
@@ -92,10 +92,10 @@ async def ask(chat: ChatRequest, settings: Settings) -> AsyncGenerator[Completio
             "list[ChatCompletionMessageParam]",
             [
                 {"role": "system", "content": settings.chat_system_prompt},
-                *({"role": message.role, "content": message.content} for message in chat.messages),
+                *({"role": message.role, "content": message.content} for message in messages),
             ],
         ),
-        stream=chat.stream,
+        stream=stream,
         **options,
     )
     async with _no_longer_than(settings.chat_timeout):
@@ -109,9 +109,7 @@ async def ask(chat: ChatRequest, settings: Settings) -> AsyncGenerator[Completio
 @asynccontextmanager
 async def _no_longer_than(seconds: float) -> AsyncGenerator[None]:
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        if limit.expired():
-            raise UpstreamSilent(seconds) from None
-        raise
+        raise UpstreamSilent(seconds) from None

@@ -55,11 +55,6 @@ class ChatError(Exception):
         self.retry_after = retry_after
         self.why = why or message
 
-    def body(self) -> bytes:
-        """The error object, as one line of JSON without the line's end."""
-        error = {"message": self.message, "type": self.type, "code": self.code, "param": self.param}
-        return json.dumps({"error": error}, separators=(",", ":")).encode()
-
 
 class InvalidRequest(ChatError):
     """What the caller sent is no good; `param` names the field."""

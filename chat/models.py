@@ -1,6 +1,6 @@
-"""What comes in: the request's body, checked."""
+"""What comes in: the requests' bodies, checked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -17,16 +17,28 @@ class Message(BaseModel):
     role: Literal["user", "assistant"] = "user"
 
 
-class ChatRequest(BaseModel):
-    """The body of `POST /api/chat`. Fields that are not here are ignored: OpenAI's clients send more."""
+class Conversation(BaseModel):
+    """What every request has. Fields that are not named are ignored: OpenAI's clients send more."""
 
     model_config = ConfigDict(strict=True)
 
     messages: Annotated[list[Message], Field(min_length=1)]
+
+
+class ChatRequest(Conversation):
+    """The body of `POST /api/chat`."""
+
     stream: bool = True
 
 
-def parse_chat_request(body: bytes, max_messages: int) -> ChatRequest:
+class ProtocolRequest(Conversation):
+    """The body of Microsoft's AI Chat Protocol; `sessionState` is the front end's own, and comes back as it was sent."""
+
+    context: dict[str, Any] | None = None
+    sessionState: Any = None  # noqa: N815 - the protocol's name
+
+
+def parse[T: Conversation](model: type[T], body: bytes, max_messages: int) -> T:
     """Reads a request's body; raises `InvalidRequest`, which names the first field that is wrong."""
     try:
         # In two steps, so that NaN, which is no JSON, is not let through.
@@ -34,7 +46,7 @@ def parse_chat_request(body: bytes, max_messages: int) -> ChatRequest:
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
     try:
-        request = ChatRequest.model_validate(value)
+        request = model.model_validate(value)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = _param(fault["loc"])

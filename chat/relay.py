@@ -9,26 +9,24 @@ from starlette.types import Receive, Scope, Send
 
 from chat.completion import Completion, ask
 from chat.errors import BadAnswer, BodyTooLarge, ChatError, NotJson, to_chat_error
+from chat.forms import Form
 from chat.log import ChatLog
-from chat.models import parse_chat_request
 from chat.settings import get_settings
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _CLIENT_CLOSED_REQUEST = 499
 
 
-async def answer(request: Request, invocation_id: str) -> Response:
+async def answer(request: Request, invocation_id: str, form: Form) -> Response:
     """Answers one chat: with a stream that has begun, a whole answer, or the error that came before either."""
-    return await _Relay(request, ChatLog(invocation_id)).response()
+    return await _Relay(request, form, ChatLog(invocation_id)).response()
 
 
 class _Stream(Response):
     """A response whose body a relay sends, through `send`, once the worker's web server has asked for it."""
 
-    media_type = "application/x-ndjson"
-
-    def __init__(self, relay: asyncio.Task[Response]) -> None:
-        super().__init__(headers=_HEADERS)
+    def __init__(self, media_type: str, relay: asyncio.Task[Response]) -> None:
+        super().__init__(headers=_HEADERS, media_type=media_type)
         del self.headers["content-length"]
         self.send: asyncio.Future[Send] = asyncio.get_running_loop().create_future()
         self._relay = relay
@@ -46,8 +44,9 @@ class _Relay:
     one block spans the request to the model's server, and cancelling one task ends it at any point.
     """
 
-    def __init__(self, request: Request, log: ChatLog) -> None:
+    def __init__(self, request: Request, form: Form, log: ChatLog) -> None:
         self._request = request
+        self._form = form
         self._log = log
         self._secrets: list[str] = []
         self._begun: asyncio.Future[_Stream] = asyncio.get_running_loop().create_future()
@@ -75,7 +74,7 @@ class _Relay:
         except Exception as fault:
             error = self._failed(fault)
             headers = {"Retry-After": error.retry_after} if error.retry_after else {}
-            return _json(error.body(), error.status, headers)
+            return _json(self._form.error(error), error.status, headers)
         finally:
             self._log.write()
 
@@ -84,20 +83,20 @@ class _Relay:
         self._secrets = settings.secrets
         self._log.provider, self._log.model = settings.provider, settings.model
         body = await _read_body(self._request, settings.chat_max_request_bytes)
-        chat = parse_chat_request(body, settings.chat_max_messages)
+        messages, stream = self._form.read(body, settings.chat_max_messages)
         watch = asyncio.create_task(_cancel_when_caller_leaves(self._request.receive, self._task))
         try:
-            async with ask(chat, settings) as completion:
-                if not chat.stream:
-                    response = _json(await completion.read_whole())
+            async with ask(messages, settings, stream=stream) as completion:
+                if not stream:
+                    whole = self._form.whole(await completion.read_whole())
                     self._finished(completion)
-                    return response
+                    return _json(whole)
                 # Nothing is sent before there is a chunk: until then a fault has a status of its own.
                 chunks = await completion.read()
                 if not chunks:
                     raise BadAnswer("a stream without a chunk")
                 self._log.first_chunk()
-                stream, send = await self._begin()
+                send = await self._begin()
                 try:
                     last = await self._relay_chunks(completion, chunks, send)
                 finally:
@@ -105,24 +104,25 @@ class _Relay:
                 watch.cancel()
                 await send({"type": "http.response.body", "body": last})
                 await completion.drain()
-                return stream
+                return self._begun.result()
         finally:
             watch.cancel()
 
-    async def _begin(self) -> tuple[_Stream, Send]:
+    async def _begin(self) -> Send:
         """Lets the function return, and waits until the worker's web server asks for the body."""
-        stream = _Stream(self._task)
+        stream = _Stream(self._form.stream_type, self._task)
         self._begun.set_result(stream)
-        return stream, await stream.send
+        return await stream.send
 
     async def _relay_chunks(self, completion: Completion, chunks: list[bytes], send: Send) -> bytes:
         """Sends chunks for as long as there are any, and returns what is left to say: nothing, or the error's line."""
         try:
             while chunks:
-                await send({"type": "http.response.body", "body": b"\n".join(chunks) + b"\n", "more_body": True})
+                if lines := self._form.lines(chunks):
+                    await send({"type": "http.response.body", "body": lines, "more_body": True})
                 chunks = await completion.read()
         except Exception as fault:
-            return self._failed(fault).body() + b"\n"
+            return self._form.error(self._failed(fault)) + b"\n"
         self._finished(completion)
         return b""
 

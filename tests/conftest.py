@@ -1,6 +1,7 @@
 """The whole stack in this process: the local host, Microsoft's worker runtime with the app in it, and a model's server."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -35,7 +36,7 @@ class Service:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Posts JSON, or bytes as they are."""
         if isinstance(body, bytes):
-            options = {"data": body, "headers": {"content-type": "application/json"}} | options
+            options = {"data": io.BytesIO(body), "headers": {"content-type": "application/json"}} | options
         else:
             options = {"json": body} | options
         return self.session.post(self.url + path, **options)
