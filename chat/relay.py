@@ -1,6 +1,7 @@
 """Moves one answer from the model's server to the caller: one task, from the question to the last byte."""
 
 import asyncio
+import logging
 from typing import Any
 
 from fastapi import Request, Response
@@ -12,6 +13,8 @@ from chat.errors import BadAnswer, BodyTooLarge, ChatError, NotJson, to_chat_err
 from chat.forms import Form
 from chat.log import ChatLog
 from chat.settings import get_settings
+
+logger = logging.getLogger(__name__)
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _CLIENT_CLOSED_REQUEST = 499
@@ -33,7 +36,8 @@ class _Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - what ASGI passes
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        self.send.set_result(send)
+        if not self.send.cancelled():  # as it is when the caller has just left
+            self.send.set_result(send)
         await asyncio.wait({self._relay})
 
 
@@ -136,6 +140,8 @@ class _Relay:
         self._log.outcome = "failed"
         self._log.status = self._log.status or error.status
         self._log.why = error.why
+        if type(error) is ChatError:
+            logger.error("A bug in this service", exc_info=fault)
         return error
 
 

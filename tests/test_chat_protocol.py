@@ -25,8 +25,8 @@ def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client installed."""
     folder = tmp_path_factory.mktemp("client")
     assert shutil.which("npm"), "the protocol's client needs Node.js and npm to be installed"
-    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", folder, CLIENT]
-    subprocess.run(npm, check=True, stdout=subprocess.DEVNULL)
+    options = ["--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
+    subprocess.run(["npm", "install", *options, CLIENT], check=True, stdout=subprocess.DEVNULL)
     shutil.copy(APP_DIR / "tests" / "chat_protocol_client.mjs", folder)
     return folder
 
