@@ -3,13 +3,16 @@
 PYTHON := .venv/bin/python
 UV = $(or $(shell command -v uv),.venv-uv/bin/uv)
 
-.PHONY: run test lint format lock clean
+.PHONY: run test soak lint format lock clean
 
 run: .venv/ready ## serve on this machine: make run [PORT=7072] [MODEL=file.gguf]
 	@$(PYTHON) -m local $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model "$(MODEL)")
 
 test: .venv/ready ## all tests, with the branch coverage of chat/
 	@$(PYTHON) -m pytest --cov --cov-report=term
+
+soak: .venv/ready ## minutes of everything at once, and what is left of it: make soak [MINUTES=3]
+	@$(PYTHON) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 lint: .venv/ready ## style and types
 	@$(PYTHON) -m ruff check .
