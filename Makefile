@@ -15,6 +15,7 @@ lint: .venv/ready ## style and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+	@.venv/bin/shellcheck .ci/run local/*.sh infra/hooks/*.sh
 
 format: .venv/ready ## mend the style
 	@$(PYTHON) -m ruff check --fix .
