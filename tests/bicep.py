@@ -58,7 +58,6 @@ class Template:
     resources: dict[str, Declared] = field(default_factory=dict)
     modules: dict[str, Declared] = field(default_factory=dict)
     outputs: dict[str, Node] = field(default_factory=dict)
-    output_names_in_order: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,6 @@ def _declare(template: Template, node: Node, decorators: dict[str, Node]) -> Non
             template.variables[_text(children[0])] = children[1]
         case "output_declaration":
             template.outputs[_text(children[0])] = children[2]
-            template.output_names_in_order.append(_text(children[0]))
         case "resource_declaration":
             _declare_resource(template, node, None)
         case "module_declaration":
@@ -204,6 +202,7 @@ class Deployment:
         kind, api_version = self._kind(declared)
         body: dict[str, Any] = self.evaluate(declared.body)
         scope = body.pop("scope", None) or body.pop("parent", None)
+        body.pop("dependsOn", None)
         if declared.parent:
             scope = self._id(declared.parent)
         return Resource(symbol, kind, api_version, declared.existing, scope or self._where, body)
@@ -316,8 +315,8 @@ class Deployment:
             "guid": lambda *parts: "guid of " + ", ".join(parts),
             "subscriptionResourceId": lambda kind, last: f"/{kind}/{last}",
             "resourceGroup": lambda name: f"/Microsoft.Resources/resourceGroups/{name}",
-            "subscription": lambda: {"id": "<subscription>", "tenantId": "<tenant>"},
-            "tenant": lambda: {"tenantId": "<tenant>"},
+            "subscription": lambda: {name: f"<{name}>" for name in ("id", "subscriptionId", "tenantId")},
+            "tenant": lambda: {"tenantId": "<tenantId>"},
             "environment": lambda: {"suffixes": {"storage": "core.windows.net"}},
         }
         if name not in functions:

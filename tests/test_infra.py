@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +73,11 @@ def contract_settings() -> set[str]:
     return {name.upper() for name, field in Settings.model_fields.items() if not field.exclude}
 
 
-def every_way() -> Iterator[tuple[str, Deployment]]:
-    for source, network, key in itertools.product(SOURCES, NETWORKS, ["", "secret"]):
-        yield (
-            f"{source}, {network}, {'a key' if key else 'no key'}",
-            deploy(modelSource=source, networkAccess=network, openAiApiKey=key, azureOpenAiApiKey=key),
-        )
-
-
-WAYS = [pytest.param(deployment, id=name) for name, deployment in every_way()]
+@pytest.fixture(params=itertools.product(SOURCES, NETWORKS, ["", "secret"]), ids=lambda way: "-".join(filter(None, way)))
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Every source of the model, in every network, with and without keys in the environment."""
+    source, network, key = request.param
+    return deploy(modelSource=source, networkAccess=network, openAiApiKey=key, azureOpenAiApiKey=key)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "infra").rglob("*.bicep")), ids=lambda path: path.name)
@@ -107,7 +102,6 @@ def test_every_module_is_used() -> None:
     assert set((ROOT / "infra").rglob("*.bicep")) == used
 
 
-@pytest.mark.parametrize("deployment", WAYS)
 def test_every_setting_is_one_that_somebody_reads(deployment: Deployment) -> None:
     settings = app_settings(deployment)
     assert settings.keys() == contract_settings() | PLATFORM_SETTINGS
@@ -170,7 +164,6 @@ def test_keys_are_held_in_the_vault_and_referred_to() -> None:
     assert not of_type(deploy(modelSource="new"), "Microsoft.KeyVault/vaults"), "a stray key in the shell must go nowhere"
 
 
-@pytest.mark.parametrize("deployment", WAYS)
 def test_no_secret_leaves_the_vault(deployment: Deployment) -> None:
     assert "secret" not in json.dumps(list(deployment.outputs.values()))
     holders = {resource.type for resource in deployment.resources() if "-secret" in json.dumps(resource.body)}
@@ -195,7 +188,6 @@ def test_whatever_is_a_key_is_a_secure_parameter() -> None:
             assert not (parameter.secure and parameter.default is not None and parameter.default.named_children)
 
 
-@pytest.mark.parametrize("deployment", WAYS)
 def test_each_role_is_a_known_one_on_one_resource(deployment: Deployment) -> None:
     for role in of_type(deployment, "Microsoft.Authorization/roleAssignments"):
         definition = role.body["properties"]["roleDefinitionId"]
@@ -278,7 +270,6 @@ def test_a_parameter_out_of_range_is_refused(parameter: str, value: object) -> N
         deploy(**{parameter: value})
 
 
-@pytest.mark.parametrize("deployment", WAYS)
 def test_nothing_is_reached_without_tls_or_with_a_password(deployment: Deployment) -> None:
     storage = the(deployment, "Microsoft.Storage/storageAccounts")
     assert storage["allowSharedKeyAccess"] is False
@@ -365,7 +356,6 @@ def test_the_app_joins_a_subnet_that_flex_consumption_accepts() -> None:
     assert the(deploy(), "Microsoft.Web/sites")["virtualNetworkSubnetId"] is None
 
 
-@pytest.mark.parametrize("deployment", WAYS)
 def test_diagnostics_go_to_the_workspace(deployment: Deployment) -> None:
     watched = {str(resource.scope) for resource in of_type(deployment, "Microsoft.Insights/diagnosticSettings")}
     kinds = ("Microsoft.Web/sites", "Microsoft.CognitiveServices/accounts", "Microsoft.KeyVault/vaults")

@@ -116,15 +116,18 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     })
   }
 
-  // Deployments sign in with Microsoft Entra ID; these would be passwords.
+  // Deployments sign in with Microsoft Entra ID; these would be passwords. One after the other: a site that is being
+  // changed refuses another change.
   resource noFtpPassword 'basicPublishingCredentialsPolicies' = {
     name: 'ftp'
     properties: { allow: false }
+    dependsOn: [settings]
   }
 
   resource noDeploymentPassword 'basicPublishingCredentialsPolicies' = {
     name: 'scm'
     properties: { allow: false }
+    dependsOn: [noFtpPassword]
   }
 }
 

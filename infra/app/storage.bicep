@@ -7,6 +7,7 @@ param workspaceId string
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
 
+var packageContainer = 'app-package'
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -35,7 +36,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     name: 'default'
 
     resource packages 'containers' = {
-      name: 'app-package'
+      name: packageContainer
       properties: { publicAccess: 'None' }
     }
   }
@@ -67,4 +68,4 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 
 output id string = account.id
 output name string = account.name
-output packageContainer string = account::blobs::packages.name
+output packageContainer string = packageContainer
