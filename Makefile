@@ -13,7 +13,7 @@ run: .venv/ready ## serve on this machine: make run [PORT=7072] [MODEL=file.gguf
 test: .venv/ready ## all tests, with the branch coverage of chat/
 	@$(PYTHON) -m pytest --cov --cov-report=term
 
-lint: .venv/ready ## style and types
+lint: .venv/ready ## style, types, scripts and workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy

@@ -59,7 +59,11 @@ class Project:
         path.chmod(0o755)
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        environment = {"PATH": f"{self._bin}:{os.environ['PATH']}", "AZURE_ENV_NAME": "test env"}
+        environment = {
+            "PATH": f"{self._bin}:{os.environ['PATH']}",
+            "HOME": str(self._bin),
+            "AZURE_ENV_NAME": "test env",
+        }
         return subprocess.run(command, cwd=self._bin, env=environment, capture_output=True, text=True, check=False)
 
     def hook(self, name: str) -> str:

@@ -1,5 +1,9 @@
-"""What GitHub runs, held against what a developer runs and what azd hands over."""
+"""What GitHub and the dev container run, held against what a developer runs and what azd hands over."""
 
+import json
+import re
+
+from tests.test_infra import ROOT
 from tests.test_infra_azd import load
 
 SIGN_IN = {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID"}
@@ -26,3 +30,26 @@ def test_ci_runs_what_a_developer_runs() -> None:
     assert "bash .ci/run" in commands
     assert any("bicep build infra/main.bicep" in command for command in commands)
     assert any("bicep lint infra/main.bicep" in command for command in commands)
+
+
+def test_the_dev_container_has_the_tools_and_sets_up_the_rest() -> None:
+    text = (ROOT / ".devcontainer" / "devcontainer.json").read_text()
+    container = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    assert container["image"].endswith(f"/python:{(ROOT / '.python-version').read_text().strip()}")
+    features = {name.split("/")[-1].split(":")[0]: options for name, options in container["features"].items()}
+    assert {"azure-cli", "azd", "node"} <= features.keys()
+    assert features["azure-cli"] == {"installBicep": True}
+    install, setup = container["postCreateCommand"].split(" && ")
+    assert install == "npm install --global azure-functions-core-tools@4"
+    target = setup.removeprefix("make ")
+    assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    sample = json.loads((ROOT / "local.settings.json.sample").read_text())
+    assert container["forwardPorts"] == [sample["Host"]["LocalHttpPort"]]
+
+
+def test_updates_cover_what_is_pinned() -> None:
+    updates = {(update["package-ecosystem"], update["directory"]) for update in load(".github/dependabot.yml")["updates"]}
+    assert updates == {("pip", "/"), ("github-actions", "/"), ("devcontainers", "/")}
+    for path in (ROOT / ".github" / "workflows").iterdir():
+        for action in re.findall(r"uses: (.+)", path.read_text()):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
