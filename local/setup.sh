@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv: Python 3.13 (fetched, where there is only an older one) with all that the app and its tests need.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 log=.venv-setup.log
 
 fail() {

@@ -1,0 +1,18 @@
+param name string
+param appPrincipalId string
+param developerPrincipalId string
+
+resource account 'Microsoft.CognitiveServices/accounts@2025-12-01' existing = {
+  name: name
+}
+
+module roles 'model-roles.bicep' = {
+  params: {
+    accountName: account.name
+    appPrincipalId: appPrincipalId
+    developerPrincipalId: developerPrincipalId
+  }
+}
+
+// Not properties.endpoint: a Foundry resource has another one there.
+output endpoint string = 'https://${account.properties.customSubDomainName}.openai.azure.com/'
