@@ -41,8 +41,8 @@ class ProtocolRequest(Conversation):
 def parse[T: Conversation](model: type[T], body: bytes, max_messages: int) -> T:
     """Reads a request's body; raises `InvalidRequest`, which names the first field that is wrong."""
     try:
-        # In two steps, so that NaN, which is no JSON, is not let through.
-        value = pydantic_core.from_json(body, allow_inf_nan=False)
+        # In two steps, so that NaN, which is no JSON, is not let through; and what was said is not kept in a cache.
+        value = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
     try:

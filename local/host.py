@@ -18,6 +18,8 @@ from local.worker import HttpFunction, Worker
 
 INVOCATION_ID = "x-ms-invocation-id"
 
+_ABANDONED_SECONDS = 5
+
 # Headers that belong to one connection, and not to what goes through it.
 _HOP_BY_HOP = {"connection", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
@@ -63,22 +65,26 @@ class Host:
             invocation.add_done_callback(self._invocations.discard)
             headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP)
             headers[INVOCATION_ID] = invocation_id
-            # Leaving this block, as the caller's leaving makes it, closes the connection to the worker.
-            async with self._session.request(
-                request.method,
-                self._worker.address + request.raw_path,
-                headers=headers,
-                data=request.content if request.can_read_body else None,
-                allow_redirects=False,
-            ) as answer:
-                response = web.StreamResponse(status=answer.status, reason=answer.reason)
-                response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
-                self._add_cors_headers(request, response)
-                await response.prepare(request)
-                async for data in answer.content.iter_any():
-                    await response.write(data)
-                await response.write_eof()
-                return response
+            try:
+                # Leaving this block, as the caller's leaving makes it, closes the connection to the worker.
+                async with self._session.request(
+                    request.method,
+                    self._worker.address + request.raw_path,
+                    headers=headers,
+                    data=request.content if request.can_read_body else None,
+                    allow_redirects=False,
+                ) as answer:
+                    response = web.StreamResponse(status=answer.status, reason=answer.reason)
+                    response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
+                    self._add_cors_headers(request, response)
+                    await response.prepare(request)
+                    async for data in answer.content.iter_any():
+                        await response.write(data)
+                    await response.write_eof()
+                    return response
+            finally:
+                # If the caller left before the request was sent on, the runtime would wait for it for ever.
+                asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, invocation.cancel)
 
         return forward
 

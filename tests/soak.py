@@ -139,7 +139,7 @@ async def at_rest(model: ModelServer) -> State:
     await get_client().close()
     get_client.cache_clear()
     sockets = -1
-    while sockets != (now := open_sockets()):  # uvicorn closes connections that have been idle for 5 seconds
+    while sockets != (now := open_sockets()):  # what is idle, or was abandoned, is given up after 5 seconds
         sockets = now
         await asyncio.sleep(6)
     return State()
