@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 import httpx2
 from openai.types.chat import ChatCompletionMessageParam
@@ -17,13 +18,56 @@ from chat.settings import Settings
 _DRAIN_SECONDS = 1.0
 
 
+class _Silence:
+    """Ends a block with `UpstreamSilent` once the model's server has been listened to in vain for so many seconds.
+
+    One timer for a block, which looks now and then: a timer for every read would cost as much as sending what it brought.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._listening_since: float | None = None
+        self._limit = asyncio.timeout(None)
+
+    async def __aenter__(self) -> Self:
+        await self._limit.__aenter__()
+        self._timer = self._loop.call_later(self._seconds, self._look)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        try:
+            await self._limit.__aexit__(exc_type, exc, traceback)
+        except TimeoutError:
+            raise UpstreamSilent(self._seconds) from None
+
+    def listen(self) -> None:
+        """From now on it is the model's server that is waited for."""
+        self._listening_since = self._loop.time()
+
+    def heard(self) -> None:
+        """It has said something; what takes time now is not its silence."""
+        self._listening_since = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        silent = 0.0 if self._listening_since is None else now - self._listening_since
+        if silent >= self._seconds:
+            self._limit.reschedule(now)
+        else:
+            self._timer = self._loop.call_later(self._seconds - silent, self._look)
+
+
 class Completion:
     """A completion that the model's server has begun to send.
 
     `usage` is OpenAI's object of that name, known at the end, where the server sent it.
     """
 
-    def __init__(self, received: AsyncIterator[bytes], silence: float) -> None:
+    def __init__(self, received: AsyncIterator[bytes], silence: _Silence) -> None:
         self.usage: dict[str, Any] | None = None
         self._received = received
         self._silence = silence
@@ -76,8 +120,10 @@ class Completion:
 
     async def _next(self) -> bytes:
         """What one read brought; nothing at the end."""
-        async with _no_longer_than(self._silence):
-            return await anext(self._received, b"")
+        self._silence.listen()
+        received = await anext(self._received, b"")
+        self._silence.heard()
+        return received
 
 
 @asynccontextmanager
@@ -98,18 +144,11 @@ async def ask(messages: list[Message], settings: Settings, *, stream: bool) -> A
         stream=stream,
         **options,
     )
-    async with _no_longer_than(settings.chat_timeout):
-        response = await request.__aenter__()
-    try:
-        yield Completion(response.http_response.aiter_bytes(), settings.chat_timeout)
-    finally:
-        await request.__aexit__(None, None, None)
-
-
-@asynccontextmanager
-async def _no_longer_than(seconds: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise UpstreamSilent(seconds) from None
+    async with _Silence(settings.chat_timeout) as silence:
+        silence.listen()
+        async with request as response:
+            silence.heard()
+            http = response.http_response
+            # Only a server that compresses unasked makes the second one needed, which costs more.
+            received = http.aiter_bytes() if "content-encoding" in http.headers else http.aiter_raw()
+            yield Completion(received, silence)

@@ -53,6 +53,8 @@ class _Relay:
         self._form = form
         self._log = log
         self._secrets: list[str] = []
+        self._send: Send | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._begun: asyncio.Future[_Stream] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run())
 
@@ -76,10 +78,9 @@ class _Relay:
         except ClientDisconnect:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except Exception as fault:
-            error = self._failed(fault)
-            headers = {"Retry-After": error.retry_after} if error.retry_after else {}
-            return _json(self._form.error(error), error.status, headers)
+            return await self._tell(self._failed(fault))
         finally:
+            self._stop_watching()
             self._log.write()
 
     async def _relay(self) -> Response:
@@ -88,58 +89,54 @@ class _Relay:
         self._log.provider, self._log.model = settings.provider, settings.model
         body = await _read_body(self._request, settings.chat_max_request_bytes)
         messages, stream = self._form.read(body, settings.chat_max_messages)
-        watch = asyncio.create_task(_cancel_when_caller_leaves(self._request.receive, self._task))
-        try:
-            async with ask(messages, settings, stream=stream) as completion:
-                if not stream:
-                    whole = self._form.whole(await completion.read_whole())
-                    self._finished(completion)
-                    return _json(whole)
-                # Nothing is sent before there is a chunk: until then a fault has a status of its own.
-                chunks = await completion.read()
-                if not chunks:
-                    raise BadAnswer("a stream without a chunk")
-                self._log.first_chunk()
-                send = await self._begin()
-                try:
-                    last = await self._relay_chunks(completion, chunks, send)
-                finally:
-                    self._log.chunks = completion.chunks
-                watch.cancel()
-                await send({"type": "http.response.body", "body": last})
-                await completion.drain()
-                return self._begun.result()
-        finally:
-            watch.cancel()
+        self._watch = asyncio.create_task(_cancel_when_caller_leaves(self._request.receive, self._task))
+        async with ask(messages, settings, stream=stream) as completion:
+            if stream:
+                response = await self._relay_chunks(completion)
+            else:
+                response = _json(self._form.whole(await completion.read_whole()))
+            self._log.finished(completion.usage)
+            await completion.drain()
+        return response
 
-    async def _begin(self) -> Send:
-        """Lets the function return, and waits until the worker's web server asks for the body."""
-        stream = _Stream(self._form.stream_type, self._task)
-        self._begun.set_result(stream)
-        return await stream.send
-
-    async def _relay_chunks(self, completion: Completion, chunks: list[bytes], send: Send) -> bytes:
-        """Sends chunks for as long as there are any, and returns what is left to say: nothing, or the error's line."""
+    async def _relay_chunks(self, completion: Completion) -> Response:
+        # Nothing is sent before there is a chunk: until then a fault has a status of its own.
+        chunks = await completion.read()
+        if not chunks:
+            raise BadAnswer("a stream without a chunk")
+        self._log.first_chunk()
+        response = _Stream(self._form.stream_type, self._task)
+        self._begun.set_result(response)
+        send = self._send = await response.send
         try:
             while chunks:
                 if lines := self._form.lines(chunks):
                     await send({"type": "http.response.body", "body": lines, "more_body": True})
                 chunks = await completion.read()
-        except Exception as fault:
-            return self._form.error(self._failed(fault)) + b"\n"
-        self._finished(completion)
-        return b""
+        finally:
+            self._log.chunks = completion.chunks
+        await self._end(send)
+        return response
 
-    def _finished(self, completion: Completion) -> None:
-        self._log.outcome = "finished"
-        self._log.status = 200
-        self._log.usage = completion.usage
+    async def _tell(self, error: ChatError) -> Response:
+        """Tells the caller of an error: as the whole answer, or in a stream as its last line."""
+        if self._send:
+            await self._end(self._send, self._form.error(error) + b"\n")
+            return self._begun.result()
+        headers = {"Retry-After": error.retry_after} if error.retry_after else {}
+        return _json(self._form.error(error), error.status, headers)
+
+    async def _end(self, send: Send, line: bytes = b"") -> None:
+        self._stop_watching()  # to the web server the end of the response is the caller's leaving, too
+        await send({"type": "http.response.body", "body": line})
+
+    def _stop_watching(self) -> None:
+        if self._watch:
+            self._watch.cancel()
 
     def _failed(self, fault: Exception) -> ChatError:
         error = to_chat_error(fault, self._secrets)
-        self._log.outcome = "failed"
-        self._log.status = self._log.status or error.status
-        self._log.why = error.why
+        self._log.failed(error.status, error.why)
         if type(error) is ChatError:
             logger.error("A bug in this service", exc_info=fault)
         return error

@@ -154,7 +154,7 @@ def _statuses() -> Iterator[Fault]:
     quota = {
         "error": {"message": f"Rate limit reached for org-1 with {KEY}", "type": "tokens", "code": "rate_limit_exceeded"}
     }
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     for name, header in [("30 seconds", "30"), ("half an hour", "1800"), ("a date", soon), ("3.5 seconds", "3.5")]:
         for status, error in [(429, "rate_limit_error"), (503, UPSTREAM)]:
             yield from _both(
