@@ -6,9 +6,9 @@ the model's server sent: each is checked to be one JSON object, and none becomes
 
 import json
 from collections import deque
-from typing import Any, TypedDict
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from chat.errors import AnswerCutOff, BadAnswer, ErrorEvent
 
@@ -19,6 +19,8 @@ _LAST_CHUNKS = 4
 """How many chunks may follow the one with the `finish_reason`: token usage, a content filter's results."""
 
 _MOST_DIGITS = 4000
+
+_LF, _CR = b"\n\r"
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -41,9 +43,8 @@ class EventDecoder:
         """Takes the next bytes, however they are cut, and returns the type and data of each event that they complete."""
         if self._after_cr and received:
             self._after_cr = False
-            if received[0] == 0x0A:
-                received = received[1:]
-        if b"\n" not in received and b"\r" not in received:
+            received = received.removeprefix(b"\n")
+        if _LF not in received and _CR not in received:
             self._rest += received
             self._check_size(len(self._rest))
             return []
@@ -152,27 +153,25 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-class _Checked(TypedDict, total=False):
-    error: Any
+class _Checked(msgspec.Struct):
+    error: Any = None
 
 
-# Reads over the whole object and makes nothing of it but these keys: under 1 µs for a chunk, where json.loads takes 5.
-_check = TypeAdapter(_Checked).validator.validate_json
+# Reads over the whole object and makes nothing of it but this key: 0.3 µs for a chunk, where json.loads takes 5.
+_check = msgspec.json.Decoder(_Checked).decode
 
 
 def _chunk(event_type: bytes, data: bytes) -> bytes:
     try:
-        if b"NaN" in data or b"Infinity" in data:
-            raise ValueError  # these might be bare, which the fast check would let pass
-        error = _check(data).get("error")
-    except (ValidationError, ValueError):
-        error = json_object(data).get("error")
+        error = _check(data.decode()).error
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        error = json_object(data).get("error")  # half surrogates, which JSON allows, are no error
     if error or event_type == b"error":
         raise ErrorEvent(error or json_object(data))
-    if b"\n" in data:  # an event of several lines; none of the breaks is inside a string, or it would not be JSON
+    if _LF in data:  # an event of several lines; none of the breaks is inside a string, or it would not be JSON
         data = data.replace(b"\n", b" ")
-    for raw, escaped in _LINE_BREAKS:
-        if raw in data:
+    if not data.isascii():
+        for raw, escaped in _LINE_BREAKS:
             data = data.replace(raw, escaped)
     return data
 
