@@ -31,11 +31,13 @@ import openai
 class ChatError(Exception):
     """A fault as the caller sees it. `why` is for the operator's log and never leaves the service.
 
-    `retry_after` is the value of the header of that name, if the model's server sent one.
+    `retry_after` is the value of the header of that name, if the model's server sent one. `other_statuses` are what an
+    error of this kind may have in place of `status`.
     """
 
     status: int = 500
     type: ClassVar[str] = "server_error"
+    other_statuses: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class InvalidRequest(ChatError):
 
     status = 400
     type = "invalid_request_error"
+    other_statuses = (422,)  # as the model's server answered
 
 
 class BodyTooLarge(InvalidRequest):
@@ -94,6 +97,7 @@ class UpstreamError(ChatError):
 
     status = 502
     type = "upstream_error"
+    other_statuses = (503,)
 
 
 class BadAnswer(UpstreamError):

@@ -6,6 +6,8 @@ import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from chat.forms import OpenAIForm, ProtocolForm
+from chat.openapi import document
+from chat.pages import asset, page
 from chat.relay import answer
 
 blueprint = func.Blueprint()
@@ -30,3 +32,27 @@ async def chat_protocol(req: Request, context: func.Context) -> Response:
 async def chat_protocol_stream(req: Request, context: func.Context) -> Response:
     """Answers a chat as a stream of the same protocol: a delta on each line."""
     return await answer(req, context.invocation_id, ProtocolForm(stream=True))
+
+
+@blueprint.route(route="chat", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def chat_page(req: Request) -> Response:
+    """The chat page: the address that programs post to is the one that people open."""
+    return page("chat.html", req)
+
+
+@blueprint.route(route="docs", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def docs(req: Request) -> Response:
+    """The interactive documentation."""
+    return page("docs.html", req)
+
+
+@blueprint.route(route="assets/{file}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def assets(req: Request) -> Response:
+    """A stylesheet, script or icon of the two pages."""
+    return asset(req.path_params["file"], req)
+
+
+@blueprint.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def openapi(req: Request) -> Response:  # noqa: ARG001 - the worker passes it
+    """The OpenAPI 3.1 document."""
+    return Response(document(), headers={"Cache-Control": "no-cache"}, media_type="application/json")

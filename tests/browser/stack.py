@@ -1,0 +1,73 @@
+"""What the tests and the screenshots run against: the whole local stack as a process of its own, and a browser."""
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, async_playwright
+
+from local.settings import APP_DIR, MODEL_SETTINGS
+
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@asynccontextmanager
+async def local_stack(*options: str, **settings: str) -> AsyncGenerator[str]:
+    """`make run` with these options and settings; yields the base address of its functions."""
+    port = _free_port()
+    environment = {name: value for name, value in os.environ.items() if name not in MODEL_SETTINGS}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "local", "--port", str(port), *options),
+        cwd=APP_DIR,
+        env=environment | settings,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout
+    printed = b""
+    while not printed.endswith(b"Try it:\n"):
+        line = await process.stdout.readline()
+        assert line, f"the local stack ended before it served:\n{printed.decode()}"
+        printed += line
+    reading = asyncio.create_task(process.stdout.read())  # or a full pipe would stop it
+    try:
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        process.terminate()
+        await process.wait()
+        await reading
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium, or nothing."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@asynccontextmanager
+async def chromium(path: str) -> AsyncGenerator[Browser]:
+    """A headless browser."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        await browser.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
