@@ -28,6 +28,8 @@ class Model:
         self.name = path.stem
         params.model_alias = {self.name}
         params.port = 0
+        params.cors_origins = "http://localhost"  # only this app's worker asks it; no page of a browser is to
+        params.cors_origins_explicit = True
         params.n_parallel = _SLOTS
         params.n_ctx = _SLOTS * _TOKENS_PER_SLOT
         params.n_predict = _LONGEST_ANSWER

@@ -38,8 +38,9 @@ def serve(port: int, model: LocalModel | None) -> None:
 
 
 async def _serve(port: int, settings: LocalSettings, model: LocalModel | None) -> None:
+    # The banner says it all; the worker's web server would set a level anew, and so this is a filter.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     worker = await Worker.start(APP_DIR)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)  # the worker's web server has taken it for itself
     prefix = route_prefix(APP_DIR)
