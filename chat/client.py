@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai import AsyncOpenAI
 
 from chat.errors import SignInError, retry_after_seconds
 from chat.settings import Settings, get_settings
+from chat.transport import AiohttpTransport
 
 _TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105 - the name of a scope
 _LONGEST_RETRY_AFTER = 2.0
@@ -31,17 +32,14 @@ def get_client() -> AsyncOpenAI:
 
 
 def _client(base_url: str, api_key: str | Callable[[], Awaitable[str]]) -> AsyncOpenAI:
-    # How long a server may be silent is watched in `completion`, over the SDK's retries, and so not here.
-    timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)
-    http_client = DefaultAioHttpClient(
-        timeout=timeout,
-        # 0 is aiohttp's word for no limit: how many chats an instance takes is the platform's to decide.
-        limits=httpx2.Limits(max_connections=0, keepalive_expiry=_KEEP_IDLE_SECONDS),
+    http_client = httpx2.AsyncClient(
+        transport=AiohttpTransport(connect_timeout=_CONNECT_SECONDS, keep_idle=_KEEP_IDLE_SECONDS),
         event_hooks={"response": [_on_response]},
         # Compression would make the server hold back small chunks, and cost both sides more than it saves.
         headers={"Accept-Encoding": "identity"},
     )
-    return AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=timeout, http_client=http_client)
+    # How long a server may be silent is watched in `completion`, over the SDK's retries, and so not here.
+    return AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=None, http_client=http_client)
 
 
 async def _on_response(response: httpx2.Response) -> None:

@@ -1,11 +1,12 @@
 """The model's server: asks it for a completion, and reads its answer for as long as it does answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
+import aiohttp
 import httpx2
 import msgspec
 from openai import AsyncStream, RequestOptions
@@ -69,9 +70,9 @@ class Completion:
     `usage` is OpenAI's object of that name, known at the end, where the server sent it.
     """
 
-    def __init__(self, received: AsyncIterator[bytes], silence: _Silence) -> None:
+    def __init__(self, read: Callable[[], Awaitable[bytes]], silence: _Silence) -> None:
         self.usage: dict[str, Any] | None = None
-        self._received = received
+        self._read = read
         self._silence = silence
         self._stream = ChunkStream()
 
@@ -115,15 +116,15 @@ class Completion:
 
     async def drain(self) -> None:
         """Reads what follows the answer, so that the connection can serve the next one; not for long."""
-        with suppress(TimeoutError, httpx2.HTTPError):
+        with suppress(TimeoutError, httpx2.HTTPError, aiohttp.ClientError):
             async with asyncio.timeout(_DRAIN_SECONDS):
-                async for _ in self._received:
+                while await self._read():
                     pass
 
     async def _next(self) -> bytes:
         """What one read brought; nothing at the end."""
         self._silence.listen()
-        received = await anext(self._received, b"")
+        received = await self._read()
         self._silence.heard()
         return received
 
@@ -145,11 +146,22 @@ async def ask(messages: list[Message], settings: Settings, *, stream: bool) -> A
         silence.heard()
         response = stream_of.response
         try:
-            # Only a server that compresses unasked makes the first one needed, which costs more.
-            received = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
-            yield Completion(received, silence)
+            yield Completion(_reader(response), silence)
         finally:
             await response.aclose()
+
+
+def _reader(response: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
+    """What returns, when it has come, the next part of the body: straight from the connection, if it can."""
+    if response.headers.get("content-encoding", "identity") == "identity":
+        read: Callable[[], Awaitable[bytes]] = response.extensions["read"]
+        return read
+    decoded = response.aiter_bytes()  # of a server that compresses unasked
+
+    async def read_decoded() -> bytes:
+        return await anext(decoded, b"")
+
+    return read_decoded
 
 
 def _body(messages: list[Message], settings: Settings, *, stream: bool) -> bytes:

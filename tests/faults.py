@@ -147,10 +147,12 @@ def _statuses() -> Iterator[Fault]:
                 requests=3,
             )
     yield Fault("fails (5xx, 408, 409), three times", "503, and says no time", (responds(503, b""),), FAILED, requests=3)
-    for status in (304, 402, 405, 418, 451):
+    for status in (402, 405, 418, 451):
         yield from _both(
             "answers with another status", str(status), responds(status, {"error": _OPENAI_ERROR}), outcome=FAILED
         )
+    not_modified = sends(b"HTTP/1.1 304 Not Modified\r\n\r\n", chunked=False)
+    yield from _both("answers with another status", "304", not_modified, outcome=FAILED)
     quota = {
         "error": {"message": f"Rate limit reached for org-1 with {KEY}", "type": "tokens", "code": "rate_limit_exceeded"}
     }
@@ -225,7 +227,7 @@ def _connections() -> Iterator[Fault]:
     kind = "is unreachable, three times"
     yield from _both(kind, "resets the connection", _resets_at_once, outcome=FAILED, requests=3)
     yield from _both(kind, "closes the connection", _closes_at_once, outcome=FAILED, requests=3)
-    yield Fault(kind, "answers what is not HTTP", (sends(b"SSH-2.0-OpenSSH_9.6\r\n", chunked=False),), FAILED, requests=1)
+    yield Fault(kind, "answers what is not HTTP", (sends(b"SSH-2.0-OpenSSH_9.6\r\n", chunked=False),), FAILED, requests=3)
     kind = "is silent before its first chunk"
     yield from _both(kind, "no headers", keeps_silent, outcome=SILENT)
     yield from _both(kind, "no body", stalls_after(), outcome=SILENT)

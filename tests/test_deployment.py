@@ -34,8 +34,9 @@ asyncio.run(serve())
 
 
 def deployed_files() -> list[str]:
-    """What a deployment takes of what is in git, and of what lies about besides."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=APP_DIR, check=True, capture_output=True, text=True).stdout.split()
+    """What a deployment takes of what is or may come into git, and of what lies about besides."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(listing, cwd=APP_DIR, check=True, capture_output=True, text=True).stdout.split()
     lying_about = ["local.settings.json", ".env", ".venv/bin/python", "chat/__pycache__/relay.cpython-313.pyc", ".coverage"]
     ignored = GitIgnoreSpec.from_lines((APP_DIR / ".funcignore").read_text().splitlines())
     return [path for path in tracked + lying_about if not ignored.match_file(path)]
@@ -43,7 +44,7 @@ def deployed_files() -> list[str]:
 
 def test_nothing_but_the_app_is_deployed() -> None:
     outside = [path for path in deployed_files() if not path.startswith("chat/")]
-    assert outside == ["function_app.py", "host.json", "requirements.txt"]
+    assert sorted(outside) == ["function_app.py", "host.json", "requirements.txt"]
 
 
 def test_every_requirement_is_pinned() -> None:
@@ -86,5 +87,6 @@ async def test_the_deployment_serves_a_chat(model: ModelServer, tmp_path: Path) 
         async with aiohttp.ClientSession() as session:
             assert await Service(url, model.url, session).ask() == (200, OPENAI)
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.communicate()
