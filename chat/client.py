@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from functools import cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from openai import AsyncOpenAI
@@ -33,13 +35,21 @@ def get_client() -> AsyncOpenAI:
 
 def _client(base_url: str, api_key: str | Callable[[], Awaitable[str]]) -> AsyncOpenAI:
     http_client = httpx2.AsyncClient(
-        transport=AiohttpTransport(connect_timeout=_CONNECT_SECONDS, keep_idle=_KEEP_IDLE_SECONDS),
+        transport=AiohttpTransport(
+            proxy=_proxy_for(base_url), connect_timeout=_CONNECT_SECONDS, keep_idle=_KEEP_IDLE_SECONDS
+        ),
         event_hooks={"response": [_on_response]},
         # Compression would make the server hold back small chunks, and cost both sides more than it saves.
         headers={"Accept-Encoding": "identity"},
     )
     # How long a server may be silent is watched in `completion`, over the SDK's retries, and so not here.
     return AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=None, http_client=http_client)
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names, asked once: aiohttp would ask in a thread for every request."""
+    at = urlsplit(url)
+    return None if proxy_bypass(at.hostname or "") else getproxies().get(at.scheme)
 
 
 async def _on_response(response: httpx2.Response) -> None:

@@ -10,12 +10,13 @@ import httpx2
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends requests and keeps connections for `keep_idle` seconds. What is sent must be bytes.
+    """Sends requests, through a proxy's URL if one is given, and keeps connections for `keep_idle` seconds.
 
     A response has an extension `read`: called and awaited, it returns what has come of the body, and nothing at its end.
     """
 
-    def __init__(self, *, connect_timeout: float, keep_idle: float) -> None:
+    def __init__(self, *, proxy: str | None, connect_timeout: float, keep_idle: float) -> None:
+        self._proxy = proxy
         self._connect_timeout = connect_timeout
         self._keep_idle = keep_idle
         self._session: aiohttp.ClientSession | None = None
@@ -52,7 +53,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_idle, ssl=httpx2.create_ssl_context()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
             auto_decompress=False,
-            trust_env=True,
+            proxy=self._proxy,
         )
 
 

@@ -48,6 +48,25 @@ async def test_a_compatible_server(service: Service, model: ModelServer, configu
     assert request.json["model"] == "qwen3"
 
 
+@pytest.mark.parametrize(("no_proxy", "path"), [("", "http://model.example/v1/chat/completions"), ("model.example", None)])
+async def test_a_proxy_of_the_environment(
+    service: Service,
+    model: ModelServer,
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    no_proxy: str,
+    path: str | None,
+) -> None:
+    """The stand-in is the proxy here: it is asked for the whole URL, or not at all."""
+    monkeypatch.setenv("http_proxy", model.url)
+    monkeypatch.setenv("no_proxy", no_proxy)
+    configure(OPENAI_BASE_URL="http://model.example/v1")
+    model.answers(streams(OPENAI))
+    status, _ = await service.ask()
+    assert status == (200 if path else 502)
+    assert [request.path for request in model.requests] == ([path] if path else [])
+
+
 @pytest.mark.parametrize("suffix", ["", "/", "/openai/v1", "/openai/v1/"])
 async def test_azure_with_a_key(service: Service, model: ModelServer, configure: Configure, suffix: str) -> None:
     configure(
