@@ -8,11 +8,10 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 from openai import AsyncOpenAI
 
-from chat.errors import SignInError, retry_after_seconds
+from chat.errors import retry_after_seconds
 from chat.settings import Settings, get_settings
 from chat.transport import AiohttpTransport
 
-_TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105 - the name of a scope
 _LONGEST_RETRY_AFTER = 2.0
 _CONNECT_SECONDS = 5.0
 _KEEP_IDLE_SECONDS = 300.0
@@ -65,29 +64,6 @@ async def _on_response(response: httpx2.Response) -> None:
 
 def _token_provider(settings: Settings) -> Callable[[], Awaitable[str]]:
     # Imported only here: a tenth of a second of every cold start that needs no token.
-    from azure.core.exceptions import AzureError  # noqa: PLC0415
-    from azure.identity.aio import (  # noqa: PLC0415
-        AzureCliCredential,
-        AzureDeveloperCliCredential,
-        ChainedTokenCredential,
-        ManagedIdentityCredential,
-        get_bearer_token_provider,
-    )
+    from chat.sign_in import TokenProvider, credential  # noqa: PLC0415
 
-    credential: ManagedIdentityCredential | ChainedTokenCredential
-    if settings.azure_client_id or settings.identity_endpoint:
-        credential = ManagedIdentityCredential(client_id=settings.azure_client_id)
-    else:
-        tenant = settings.azure_tenant_id or ""
-        credential = ChainedTokenCredential(
-            AzureDeveloperCliCredential(tenant_id=tenant), AzureCliCredential(tenant_id=tenant)
-        )
-    get_token = get_bearer_token_provider(credential, _TOKEN_SCOPE)
-
-    async def token() -> str:
-        try:
-            return await get_token()
-        except AzureError as error:
-            raise SignInError from error
-
-    return token
+    return TokenProvider(credential(settings))
