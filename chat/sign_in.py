@@ -45,17 +45,21 @@ class TokenProvider:
     async def __call__(self) -> str:
         """The token, as the SDK puts it into its requests."""
         left = self._token.expires_on - time() if self._token else 0
-        if left < _RENEW_SECONDS and not self._fetching:
-            self._fetching = asyncio.create_task(self._fetch())
-            self._fetching.add_done_callback(self._fetched)
+        if left < _RENEW_SECONDS:
+            self._renew()
         if self._token and left > _LAST_SECONDS:
             return self._token.token
-        assert self._fetching
         try:
             # A caller who leaves does not take the token along that others wait for.
-            return (await asyncio.shield(self._fetching)).token
+            return (await asyncio.shield(self._renew())).token
         except AzureError as error:
             raise SignInError from error
+
+    def _renew(self) -> asyncio.Task[AccessToken]:
+        if not self._fetching:
+            self._fetching = asyncio.create_task(self._fetch())
+            self._fetching.add_done_callback(self._fetched)
+        return self._fetching
 
     async def _fetch(self) -> AccessToken:
         return await self._credential.get_token(_SCOPE)
