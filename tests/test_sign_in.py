@@ -20,7 +20,7 @@ class EntraID(AsyncTokenCredential):
         self.may_answer = asyncio.Event()
         self._good_for = list(good_for)
 
-    async def get_token(self, *scopes: str, **options: object) -> AccessToken:  # type: ignore[override]
+    async def get_token(self, *scopes: str, **options: object) -> AccessToken:
         del options
         assert scopes == ("https://cognitiveservices.azure.com/.default",)
         self.asked += 1
