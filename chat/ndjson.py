@@ -41,12 +41,13 @@ class EventDecoder:
 
     def feed(self, received: bytes) -> list[tuple[bytes, bytes]]:
         """Takes the next bytes, however they are cut, and returns the type and data of each event that they complete."""
+        if self._data_bytes + len(self._rest) > MAX_EVENT_BYTES:
+            raise BadAnswer(f"an event of more than {MAX_EVENT_BYTES} bytes")
         if self._after_cr and received:
             self._after_cr = False
             received = received.removeprefix(b"\n")
         if _LF not in received and _CR not in received:
             self._rest += received
-            self._check_size(len(self._rest))
             return []
 
         if self._rest:
@@ -82,13 +83,7 @@ class EventDecoder:
                     continue
             data.append(value)
             self._data_bytes += len(value)
-        self._check_size(self._data_bytes + len(self._rest))
         return events
-
-    @staticmethod
-    def _check_size(size: int) -> None:
-        if size > MAX_EVENT_BYTES:
-            raise BadAnswer(f"an event of more than {MAX_EVENT_BYTES} bytes")
 
 
 class ChunkStream:

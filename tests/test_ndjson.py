@@ -115,6 +115,7 @@ def test_usage_is_the_last_one_sent() -> None:
 @pytest.mark.parametrize("piece", [b"data: " + b"x" * 100_000 + b"\n", b"x" * 100_000])
 def test_an_event_has_a_largest_size(piece: bytes) -> None:
     decoder = EventDecoder()
+    assert decoder.feed(b"data: before\n\n" + piece) == [(b"", b"before")]
     for _ in range(MAX_EVENT_BYTES // len(piece)):
         decoder.feed(piece)
     with pytest.raises(BadAnswer):
