@@ -15,7 +15,7 @@ from bench.warm import calls_over_tls
 from local.settings import APP_DIR
 
 _INSTALL_SECONDS = 120.0
-_IMPORT_ROUNDS = 7
+_IMPORT_ROUNDS = 5
 
 
 def main() -> None:

@@ -155,6 +155,7 @@ async def _run(target: _Target, direct: _Target, load: Load) -> Seen:
         since, lines, writes = monotonic(), -_lines(streams), -_writes(streams)
         await asyncio.sleep(window)
         window, lines, writes = monotonic() - since, lines + _lines(streams), writes + _writes(streams)
+        latencies = latencies.copy()  # what comes later is not looked at
     if streams:
         await asyncio.wait([stream.done for stream in streams], timeout=max(0, began + load.seconds - monotonic()))
         firsts = [stream.first for stream in streams if stream.first]

@@ -11,7 +11,7 @@ _COLOURS = {
     "LiteLLM's proxy": "#b91c5c",
     "the stand-in itself": "#c9ced6",
 }
-_WIDTH, _LEFT, _TOP, _HEIGHT = 720, 70, 64, 280
+_WIDTH, _LEFT, _TOP, _HEIGHT = 720, 70, 80, 280
 
 Rows = dict[str, dict[str, float]]
 """A label along the x axis; of each candidate, the value there."""
@@ -56,7 +56,7 @@ def lines(path: Path, title: str, rows: Rows) -> None:
 def _write(path: Path, title: str, ticks: list[tuple[float, float]], marks: list[str], names: Iterable[str]) -> None:
     drawn = [_text(_LEFT - 50, 24, title, "start", 'font-weight="600" font-size="15"')]
     for index, name in enumerate(names):
-        x = _LEFT - 50 + index * 140
+        x = _LEFT - 50 + index * 160
         drawn.append(f'<rect x="{x}" y="36" width="11" height="11" fill="{_COLOURS[name]}"/>')
         drawn.append(_text(x + 16, 46, name, "start"))
     for tick, share in ticks:

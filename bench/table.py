@@ -34,7 +34,7 @@ def table(results: Results, names: list[str]) -> str:
 
 
 def _ratio(row: dict[str, float], name: str) -> str:
-    return f"{row[SERVICE.name] / row[name]:.2f}" if row.get(name) and SERVICE.name in row else ""
+    return f"{row[SERVICE.name] / row[name]:.3g}" if row.get(name) and SERVICE.name in row else ""
 
 
 def _target(figure: str, row: dict[str, float]) -> str:
