@@ -5,7 +5,7 @@ UV = $(or $(shell command -v uv),.venv-uv/bin/uv)
 
 CHECKOV := checkov==3.3.30
 
-.PHONY: run test soak lint scan format lock clean
+.PHONY: run test soak bench lint scan format lock clean
 
 run: .venv/ready ## serve on this machine: make run [PORT=7072] [MODEL=file.gguf]
 	@$(PYTHON) -m local $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model "$(MODEL)")
@@ -15,6 +15,9 @@ test: .venv/ready ## all tests, with the branch coverage of chat/
 
 soak: .venv/ready ## minutes of everything at once, and what is left of it: make soak [MINUTES=3]
 	@$(PYTHON) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+bench: .venv/ready ## this service beside others, under the same load, in under ten minutes
+	@$(PYTHON) -m bench --uv "$(UV)"
 
 lint: .venv/ready ## style, types, scripts and workflows
 	@$(PYTHON) -m ruff check .
@@ -43,7 +46,7 @@ lock: .venv/ready ## pin the newest versions of what pyproject.toml names
 		--custom-compile-command "make lock" --output-file requirements-dev.txt
 
 clean: ## remove what the commands made
-	rm -rf .venv .venv-uv .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-uv .venv-litellm .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/ready: requirements-dev.txt local/setup.sh
 	@sh local/setup.sh

@@ -1,0 +1,66 @@
+"""Measures this service beside others under the same load, and prints one table: `make bench`."""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+from bench.candidates import BLOG, DIRECT, RELAY, SERVICE, Process, litellm
+from bench.imports import STEPS, import_times, share_of_rest
+from bench.plot import bars, lines
+from bench.rounds import CPU_FIGURE, CPU_LOADS, SWEEP, SWEEP_FIGURE, Bench
+from bench.table import medians, table
+from bench.warm import calls_over_tls
+from local.settings import APP_DIR
+
+_INSTALL_SECONDS = 120.0
+_IMPORT_ROUNDS = 5
+
+
+def main() -> None:
+    """Runs everything, within ten minutes on two cores."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--uv", help="a uv, to install LiteLLM's proxy with; without one it is left out")
+    options = parser.parse_args()
+    began = time.monotonic()
+    model = Process((sys.executable, "-m", "bench.standin", "{port}"))
+    try:
+        model.until_listening()
+        proxy = litellm(options.uv, model.port, _INSTALL_SECONDS) if options.uv else "no --uv was given"
+        candidates = [DIRECT, RELAY, SERVICE, BLOG]
+        if isinstance(proxy, str):
+            print(f"LiteLLM's proxy is left out: {proxy}.")
+        else:
+            candidates.append(proxy)
+        bench = Bench(model)
+        for number in range(options.rounds):
+            print(f"Round {number + 1} of {options.rounds} …", file=sys.stderr)
+            bench.round([candidate for candidate in candidates if number < candidate.rounds])
+        print("500 streams, faster and faster …", file=sys.stderr)
+        bench.sweep([DIRECT, RELAY, SERVICE, BLOG])
+    finally:
+        model.end()
+    imports = import_times(_IMPORT_ROUNDS)
+    for step in STEPS:
+        bench.results[f"import of {step}, ms"][SERVICE.name] = imports[step]
+    for call, milliseconds in calls_over_tls().items():
+        bench.results[f"call over TLS, 25 ms away: {call}, ms"][SERVICE.name] = milliseconds
+
+    seen = medians(bench.results)
+    cpu = {name: seen[f"{CPU_FIGURE}, {name}"] for name in CPU_LOADS}
+    bars(APP_DIR / "docs/cpu.svg", "CPU ms per 1,000 chunks: in a burst, a chunk every 10 ms, every 20 ms", cpu)
+    throughput = {f"{offered:,}": seen[f"{SWEEP_FIGURE} {offered:,}"] for offered in SWEEP}
+    lines(APP_DIR / "docs/throughput.svg", "Lines per second delivered, of those sent to 500 streams", throughput)
+    print(table(bench.results, [candidate.name for candidate in candidates]))
+    print(f"\nImporting the app costs {share_of_rest(imports):.1%} over what it can't do without (target: 10%).")
+    for when, cores in bench.own_cores.items():
+        print(f"Of one core, {when}, at most: " + ", ".join(f"{name} {share:.2f}" for name, share in cores.items()) + ".")
+    print(f"{os.cpu_count()} cores, {time.monotonic() - began:.0f} s.")
+    results = {"medians": seen, "rounds": bench.results, "own_cores": bench.own_cores}
+    (APP_DIR / "bench/results.json").write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Who is measured: each a process of its own, started fresh in every round."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.settings import APP_DIR
+
+_START_SECONDS = 60.0
+_LITELLM = APP_DIR / ".venv-litellm"
+_LITELLM_CONFIG = """\
+model_list:
+  - model_name: gpt-5.4-mini
+    litellm_params: {{model: openai/gpt-5.4-mini, api_base: "http://127.0.0.1:{port}/v1", api_key: none}}
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One to be measured. In `command` stand `{port}` and `{model_port}`."""
+
+    name: str
+    command: tuple[str, ...]
+    path: str
+    worker: bool = False
+    """Whether its port is a worker's control connection."""
+    optional: bool = False
+    """Whether it is left out where it does not start."""
+    rounds: int = 99
+    """How many rounds it takes part in at most."""
+    env: tuple[tuple[str, str], ...] = ()
+
+
+DIRECT = Candidate("the stand-in itself", (), "/v1/chat/completions", rounds=1)
+RELAY = Candidate("bare byte relay", (sys.executable, "-m", "bench.relay", "{port}", "{model_port}"), "/v1/chat/completions")
+SERVICE = Candidate(
+    "this service", (sys.executable, "-m", "bench.service", "{port}", "{model_port}"), "/api/chat", worker=True
+)
+BLOG = Candidate("the blog post's way", (sys.executable, "-m", "bench.blog", "{port}", "{model_port}"), "/chat")
+
+
+def litellm(uv: str, model_port: int, seconds: float) -> Candidate | str:
+    """LiteLLM's proxy in an environment of its own, or why it is left out."""
+    try:
+        if not (_LITELLM / "ready").exists():
+            deadline = time.monotonic() + seconds
+            for command in (
+                (uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(_LITELLM)),
+                (uv, "pip", "install", "--quiet", "--python", str(_LITELLM / "bin/python"), "litellm[proxy]"),
+            ):
+                subprocess.run(command, check=True, timeout=deadline - time.monotonic(), capture_output=True)
+            (_LITELLM / "ready").touch()
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"it could not be installed ({type(error).__name__})"
+    config = _LITELLM / "config.yaml"
+    config.write_text(_LITELLM_CONFIG.format(port=model_port))
+    command = (str(_LITELLM / "bin/litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", "{port}")
+    env = (
+        ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),  # its prices from the file that it carries, and not from the network
+        ("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true"),  # it listens on this machine alone
+    )
+    # One round is enough to place it, and all that the time allows: its chunks cost the most by far.
+    return Candidate("LiteLLM's proxy", command, "/v1/chat/completions", optional=True, rounds=1, env=env)
+
+
+class Process:
+    """A process that listens on a port of its own."""
+
+    def __init__(self, command: tuple[str, ...], model_port: int = 0, env: tuple[tuple[str, str], ...] = ()) -> None:
+        self.port = free_port()
+        self._process = subprocess.Popen(
+            [part.format(port=self.port, model_port=model_port) for part in command],
+            cwd=APP_DIR,
+            env=os.environ | dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def until_listening(self) -> None:
+        """Waits for it; raises `RuntimeError` if it ends before."""
+        deadline = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if not probe.connect_ex(("127.0.0.1", self.port)):
+                    return
+            time.sleep(0.005)
+        raise RuntimeError(f"{self._process.args!r} does not listen")
+
+    def cpu_seconds(self) -> float:
+        """The CPU time of all its threads so far, in the kernel too."""
+        # What clock_getcpuclockid(3) returns; /proc/PID/stat counts in steps of 10 ms.
+        return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def memory(self) -> int:
+        """Its resident memory in bytes."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def end(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,107 @@
+"""What a warm connection to the model's server saves: a TLS server of our own, made as far away as a real one.
+
+`python -m bench.warm` prints it alone; `make bench` has it in its table.
+"""
+
+import asyncio
+import datetime
+import os
+import ssl
+import statistics
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bench.standin import ModelServer
+from chat.client import get_client
+
+_ONE_WAY_SECONDS = 0.0125
+_CALLS = 15
+_IDLE_SECONDS = 16  # the SDK's HTTP clients close a connection after 5 (httpx2) or 15 (aiohttp), where they are not told
+
+
+def calls_over_tls() -> dict[str, list[float]]:
+    """Milliseconds from a call to the answer's head, of each call, at a server whose round trip takes 25 ms."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+        _write_certificate(certificate, key)
+        os.environ["SSL_CERT_FILE"] = str(certificate)
+        return asyncio.run(_measure(certificate, key))
+
+
+async def _measure(certificate: Path, key: Path) -> dict[str, list[float]]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    near = await asyncio.get_running_loop().create_server(ModelServer, "127.0.0.1", 0, ssl=context)
+    near_port: int = near.sockets[0].getsockname()[1]
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", near_port)
+        # TCP's own handshake takes a round trip before the first byte.
+        await asyncio.gather(
+            _later(reader, server_writer, first=3 * _ONE_WAY_SECONDS), _later(server_reader, writer, first=_ONE_WAY_SECONDS)
+        )
+
+    far = await asyncio.start_server(carry, "127.0.0.1", 0)
+    os.environ["OPENAI_BASE_URL"] = f"https://localhost:{far.sockets[0].getsockname()[1]}/v1"
+    times: dict[str, list[float]] = {
+        "the first of all": [await _call("burst 1")],
+        "kept connection": [],
+        "new connection": [],
+    }
+    for _ in range(_CALLS):
+        times["kept connection"].append(await _call("burst 1 close"))
+        await asyncio.sleep(4 * _ONE_WAY_SECONDS)  # until the server's close has arrived
+        times["new connection"].append(await _call("burst 1"))
+    await asyncio.sleep(_IDLE_SECONDS)
+    times[f"after {_IDLE_SECONDS} s of idleness"] = [await _call("burst 1")]
+    await get_client().close()
+    far.close()
+    near.close()
+    return times
+
+
+async def _later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: float) -> None:
+    loop, delay = asyncio.get_running_loop(), first
+    while data := await reader.read(65536):
+        loop.call_later(delay, writer.write, data)
+        delay = _ONE_WAY_SECONDS
+    loop.call_later(delay, writer.close)
+
+
+async def _call(command: str) -> float:
+    began = perf_counter()
+    answer = await get_client().chat.completions.create(
+        model="gpt-5.4-mini", messages=[{"role": "user", "content": command}], stream=True
+    )
+    took = (perf_counter() - began) * 1000
+    async for _ in answer:  # to the end, as only then the connection can be kept
+        pass
+    return took
+
+
+def _write_certificate(certificate: Path, key: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+    signed = (
+        builder.not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+if __name__ == "__main__":
+    for what, milliseconds in calls_over_tls().items():
+        print(f"{what}: {statistics.median(milliseconds):.0f} ms")
