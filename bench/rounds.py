@@ -26,8 +26,8 @@ CPU_LOADS = {
     "10 ms": Load(50, "every 10 200"),
     "20 ms": Load(200, "every 20 200"),
 }
-# All are open from the 4th to the 7th second. What a candidate can't carry piles up, and 14 s are enough to see it.
-MANY = Load(1000, "every 50 140", seconds=14, ramp=4, window=3)
+# All are open from the 4th to the 7th second. What a candidate can't carry piles up, and 12 s are enough to see it.
+MANY = Load(1000, "every 50 140", seconds=12, ramp=4, window=3)
 SWEEP = {
     500 * 1000 // every: Load(500, f"every {every} 9999", seconds=5.5, ramp=2.5, window=3) for every in (100, 50, 25, 12)
 }
