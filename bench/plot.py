@@ -32,7 +32,7 @@ def bars(path: Path, title: str, rows: Rows) -> None:
             marks.append(
                 f'<rect x="{x:.1f}" y="{y:.1f}" width="{width - 4:.1f}" height="{_y(0) - y:.1f}" fill="{_COLOURS[name]}"/>'
             )
-            marks.append(_text(x + width / 2 - 2, y - 5, f"{value:.3g}", "middle"))
+            marks.append(_text(x + width / 2 - 2, y - 5, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", "middle"))
         marks.append(_text(_LEFT + (index + 0.5) * group, _y(0) + 20, label, "middle"))
     _write(path, title, ticks, marks, dict.fromkeys(name for row in rows.values() for name in row))
 
