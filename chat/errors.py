@@ -137,6 +137,8 @@ class SignInError(Exception):
 
 
 _REFUSALS = {400, 413, 422}
+_REFUSED_KINDS = ("invalid_request_error", "content_filter", "context_length_exceeded")
+_QUOTA_KINDS = ("rate_limit_error", "rate_limit_exceeded", "insufficient_quota", "tokens", "requests")
 _OPERATOR_HINTS = {
     401: "the model's server refused this service's key or token: check the key, or the identity's role",
     403: "the model's server denies this service the model: check the identity's role and the network rules",
@@ -178,14 +180,13 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
             return seconds
     try:
         return parsedate_to_datetime(headers["retry-after"]).timestamp() - time()
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 
 def _refused(status: int, error: dict[str, Any], headers: Mapping[str, str], secrets: Iterable[str]) -> ChatError:
     code = error.get("code")
-    if not isinstance(code, str):
-        code = None
+    code = redact(code, secrets) if isinstance(code, str) else None
     why = f"the model's server answered {status}" + (f" ({code})" if code else "")
     if status in _REFUSALS:
         message = error.get("message")
@@ -232,10 +233,10 @@ def _status_of(error: Mapping[str, Any]) -> int:
     for key in ("code", "status"):
         if isinstance(error.get(key), int) and 400 <= error[key] <= 599:
             return int(error[key])
-    kinds = {error.get("type"), error.get("code")}
-    if kinds & {"invalid_request_error", "content_filter", "context_length_exceeded"}:
+    kinds = [error.get("type"), error.get("code")]
+    if any(kind in kinds for kind in _REFUSED_KINDS):
         return 400
-    if kinds & {"rate_limit_error", "rate_limit_exceeded", "insufficient_quota", "tokens", "requests"}:
+    if any(kind in kinds for kind in _QUOTA_KINDS):
         return 429
     return 502
 

@@ -269,6 +269,7 @@ def _error_events() -> Iterator[Fault]:
         ("named error", b"event: error\n" + event(busy), UPSTREAM, 502),
         ("named error, wrapped", b"event: error\n" + event({"error": busy}), UPSTREAM, 502),
         ("a string", event({"error": "boom"}), UPSTREAM, 502),
+        ("of lists", event({"error": {"type": ["a"], "code": {"b": 1}, "message": [2]}}), UPSTREAM, 502),
         ("llama.cpp's", event({"error": {"code": 500, "message": "no slot", "type": "server_error"}}), UPSTREAM, 502),
         ("vLLM's refusal", event({"error": _VLLM_ERROR}), REFUSED, 400),
         ("Azure's content filter", event({"error": _AZURE_ERROR}), REFUSED, 400),
