@@ -1,6 +1,7 @@
 """The function app on this machine, as Azure would serve it, restarted when a source file changes."""
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -30,6 +31,7 @@ def main() -> None:
             sys.exit(f"There is no model file {path}.")
         model = Model(path)
         local_model = LocalModel(model.name, model.base_url, chosen=options.model is not None)
+    logging.getLogger("watchfiles").setLevel(logging.ERROR)  # Ctrl-C is no news to who pressed it
     run_process(APP_DIR, target=serve, args=(port, local_model), watch_filter=_is_source, callback=_say_restart)
 
 

@@ -30,7 +30,7 @@ echo "Setting up: Python 3.13 …"
 "$uv" venv --quiet --clear --python 3.13 .venv >"$log" 2>&1 ||
     fail "There is no Python 3.13 here, and it could not be fetched: install it, or check the network."
 echo "Setting up: packages and a small model, some 250 MB …"
-"$uv" pip sync --quiet --python .venv/bin/python requirements-dev.txt >"$log" 2>&1 ||
+"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python requirements-dev.txt >"$log" 2>&1 ||
     fail "The packages could not be installed: check the network, or the proxy in HTTPS_PROXY."
 rm -f "$log"
 touch .venv/ready
