@@ -88,9 +88,9 @@ param chatMaxRequestBytes string = ''
 // ── scale ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 // The platform gives a Python app 1 unless told otherwise: each chat would wait for, and pay for, an instance of its own.
-// A chat here is a connection that an event loop watches. One chunk costs the worker some 57 µs of CPU, so 100 chats at
-// 50 chunks a second take 29% of the one core that 2048 MB come with, and leave the rest to the Functions host,
-// which forwards the same bytes, and to bursts. Their memory is small: 69 KB each. docs/performance.md has it all.
+// A chat here is a connection that an event loop watches. One chunk costs the worker some 67 µs of CPU, so 100 chats at
+// 50 chunks a second take a third of the one core that 2048 MB come with, and leave the rest to the Functions host,
+// which forwards the same bytes, and to bursts. Their memory is small: 75 KB each. docs/performance.md has it all.
 @description('Chats that one instance serves at once, before the platform starts another.')
 @minValue(1)
 @maxValue(1000)
