@@ -134,7 +134,7 @@ async def ask(messages: list[Message], settings: Settings, *, stream: bool) -> A
     """Asks the model's server. Leaving the block, by a cancellation too, closes the request to it."""
     async with _Silence(settings.chat_timeout) as silence:
         silence.listen()
-        # The SDK's own `create` would make typed copies of the messages first: a third of all that a chat's beginning costs.
+        # The SDK's own `create` would make typed copies first: a quarter of the time to the first line of 200 chats.
         stream_of = await get_client().post(
             "/chat/completions",
             content=_body(messages, settings, stream=stream),

@@ -1,6 +1,6 @@
 """The way to the model's server: the SDK's requests, sent by aiohttp, and what comes back handed out as it comes.
 
-The SDK brings such a transport too, but passes each read through four generators more: a tenth of what a chunk costs.
+The SDK brings such a transport too, but passes each read through four generators more: 12 to 19% of what a chunk costs.
 """
 
 from collections.abc import AsyncIterator
