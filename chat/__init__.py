@@ -1,1 +1,1 @@
-"""A chat completion for one HTTP request: see `routes` for where a request comes in, and follow it from there."""
+"""A chat completion for one HTTP request: see `function_app.py` for where a request comes in, and follow it from there."""

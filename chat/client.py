@@ -64,6 +64,6 @@ async def _on_response(response: httpx2.Response) -> None:
 
 def _token_provider(settings: Settings) -> Callable[[], Awaitable[str]]:
     # Imported only here: a tenth of a second of every cold start that needs no token.
-    from chat.sign_in import TokenProvider, credential  # noqa: PLC0415
+    from chat.credentials import TokenProvider, credential  # noqa: PLC0415
 
     return TokenProvider(credential(settings))

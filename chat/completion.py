@@ -13,9 +13,9 @@ from openai import AsyncStream, RequestOptions
 
 from chat.client import get_client
 from chat.errors import BadAnswer, ErrorEvent, UpstreamSilent
-from chat.models import Message
-from chat.ndjson import ChunkStream, json_object
+from chat.request import Message
 from chat.settings import Settings
+from chat.sse import ChunkStream, json_object
 
 _DRAIN_SECONDS = 1.0
 _JSON = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})

@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from chat.completion import Completion, ask
 from chat.errors import BadAnswer, BodyTooLarge, ChatError, NotJson, to_chat_error
-from chat.forms import Form
-from chat.log import ChatLog
+from chat.formats import Form
+from chat.request_log import ChatLog
 from chat.settings import get_settings
 
 logger = logging.getLogger(__name__)

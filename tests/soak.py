@@ -23,10 +23,10 @@ from chat.client import get_client
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker
-from tests.answers import OPENAI, WHOLE, responds, stalls_after, streams
-from tests.answers import event as sse
-from tests.faults import FAULTS, Fault
-from tests.model_server import Behaviour, Exchange, ModelServer
+from tests.fakes.faults import FAULTS, Fault
+from tests.fakes.model_server import Behaviour, Exchange, ModelServer
+from tests.fakes.responses import OPENAI, WHOLE, responds, stalls_after, streams
+from tests.fakes.responses import event as sse
 
 BOUND = 64 * 1024
 CALLERS = 20

@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.conftest import QUESTION
-from tests.test_openapi import CHAT, validator
+from tests.client import QUESTION
+from tests.service.test_openapi import CHAT, validator
 
 ANSWERS = CHAT["responses"]["200"]["content"]
 

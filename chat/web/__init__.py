@@ -1,0 +1,1 @@
+"""What serves the two pages and the OpenAPI document."""

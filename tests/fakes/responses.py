@@ -1,0 +1,164 @@
+"""What models' servers answer, as they send it: OpenAI's, Azure's and llama.cpp's chunks, and how they come."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tests.fakes.model_server import Behaviour, Exchange
+
+DONE = b"data: [DONE]\n\n"
+
+
+def event(value: Any) -> bytes:
+    """A chunk as a server-sent event."""
+    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
+    """One `chat.completion.chunk`, as OpenAI sends it."""
+    choice = {"index": 0, "delta": delta or {}, "logprobs": None, "finish_reason": finish_reason}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1763800000,
+        "model": "gpt-5.4-mini-2026-03-17",
+        "service_tier": "default",
+        "system_fingerprint": "fp_1",
+        "choices": [choice],
+        "usage": None,
+        **more,
+    }
+
+
+USAGE = {"prompt_tokens": 25, "completion_tokens": 3, "total_tokens": 28}
+
+OPENAI = [
+    chunk({"role": "assistant", "content": "", "refusal": None}, obfuscation="x1"),
+    chunk({"content": "The capital"}, obfuscation="y"),
+    chunk({"content": " is Paris – 巴黎 🗼."}, a_key_of_tomorrow={"deep": [1, 2.5, True]}),
+    chunk({}, "stop"),
+    chunk(choices=[], usage=USAGE),
+]
+
+_FILTERED = {kind: {"filtered": False, "severity": "safe"} for kind in ("hate", "self_harm", "sexual", "violence")}
+
+AZURE = [
+    {
+        "id": "",
+        "object": "",
+        "created": 0,
+        "model": "",
+        "choices": [],
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": _FILTERED}],
+    },
+    chunk({"role": "assistant", "content": "", "refusal": None}, obfuscation="x"),
+    chunk(
+        {"content": "Paris."},
+        choices=[{"index": 0, "delta": {"content": "Paris."}, "finish_reason": None, "content_filter_results": _FILTERED}],
+    ),
+    chunk({}, "stop"),
+    chunk(choices=[], usage=USAGE),
+]
+
+TOOL_CALL = [
+    chunk(
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}
+            ],
+        }
+    ),
+    chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"city":'}}]}),
+    chunk({"tool_calls": [{"index": 0, "function": {"arguments": '"Paris"}'}}]}),
+    chunk({}, "tool_calls"),
+]
+
+WHOLE = {
+    "id": "chatcmpl-2",
+    "object": "chat.completion",
+    "created": 1763800000,
+    "model": "gpt-5.4-mini-2026-03-17",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Paris – 巴黎.", "refusal": None, "annotations": []},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": USAGE,
+    "a_key_of_tomorrow": [None, 1.0],
+}
+
+
+def streams(chunks: Sequence[Any], after: bytes = DONE) -> Behaviour:
+    """Sends each chunk as an event of its own."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.begin()
+        for value in chunks:
+            await exchange.chunk(event(value))
+        await exchange.chunk(after)
+        await exchange.end()
+
+    return behave
+
+
+def streams_bytes(*pieces: bytes, content_encoding: str = "identity") -> Behaviour:
+    """Sends the body in these pieces and ends it."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.begin(content_encoding=content_encoding)
+        for piece in pieces:
+            await exchange.chunk(piece)
+        await exchange.end()
+
+    return behave
+
+
+def responds(status: int, body: Any, content_type: str = "application/json", **headers: str) -> Behaviour:
+    """Sends a whole answer: bytes as they are, anything else as JSON."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.respond(status, data, content_type, **headers)
+
+    return behave
+
+
+class Steps:
+    """Sends each chunk when the test says so."""
+
+    def __init__(self, chunks: Sequence[Any]) -> None:
+        self._chunks = [event(value) for value in chunks] + [DONE]
+        self._step = asyncio.Semaphore(0)
+
+    def step(self) -> None:
+        self._step.release()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.begin()
+        for data in self._chunks:
+            await self._step.acquire()
+            await exchange.chunk(data)
+        await exchange.end()
+
+
+async def keeps_silent(exchange: Exchange) -> None:
+    """Takes the request and never says a word."""
+    await exchange.until_gone()
+
+
+def stalls_after(*pieces: bytes) -> Behaviour:
+    """Begins to answer, and then says no more."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.begin()
+        for piece in pieces:
+            await exchange.chunk(piece)
+        await exchange.until_gone()
+
+    return behave

@@ -1,0 +1,122 @@
+"""Microsoft's AI Chat Protocol: as its own npm client sees it, and line by line."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.settings import APP_DIR
+from tests.client import QUESTION, Service
+from tests.fakes.model_server import ModelServer
+from tests.fakes.responses import AZURE, OPENAI, TOOL_CALL, WHOLE, event, responds, stalls_after, streams, streams_bytes
+
+CLIENT = "@microsoft/ai-chat-protocol@1.0.0-beta.20240814.1"
+SESSION = {"turn": 3, "who": [None, "ünï"]}
+ROLE = {"delta": {"role": "assistant"}, "sessionState": SESSION}
+PATHS = ["/api/chat-protocol", "/api/chat-protocol/stream"]
+
+
+@pytest.fixture(scope="session")
+def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the client installed."""
+    folder = tmp_path_factory.mktemp("client")
+    assert shutil.which("npm"), "the protocol's client needs Node.js and npm to be installed"
+    options = ["--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
+    subprocess.run(["npm", "install", *options, CLIENT], check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(APP_DIR / "tests" / "service" / "chat_protocol_client.mjs", folder)
+    return folder
+
+
+async def client(folder: Path, service: Service, mode: str) -> list[Any]:
+    """What the client prints."""
+    process = await asyncio.create_subprocess_exec(
+        *("node", folder / "chat_protocol_client.mjs", f"{service.url}/api/chat-protocol", mode),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return [json.loads(line) for line in output.splitlines()]
+
+
+async def test_the_client_gets_a_whole_answer(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.answers(responds(200, WHOLE))
+    message = {"role": "assistant", "content": "Paris – 巴黎."}
+    assert await client(client_folder, service, "whole") == [{"message": message, "sessionState": SESSION}]
+    assert model.requests[0].json["stream"] is False
+
+
+async def test_the_client_gets_a_stream(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.answers(streams(OPENAI))
+    assert await client(client_folder, service, "streamed") == [
+        ROLE,
+        {"delta": {"content": "The capital"}},
+        {"delta": {"content": " is Paris – 巴黎 🗼."}},
+    ]
+    assert model.requests[0].json["stream"] is True
+
+
+@pytest.mark.parametrize("mode", ["whole", "streamed"])
+async def test_the_client_gets_an_error(service: Service, model: ModelServer, client_folder: Path, mode: str) -> None:
+    refusal = {"error": {"message": "Too long.", "code": "context_length_exceeded"}}
+    model.answers(responds(400, refusal))
+    (thrown,) = await client(client_folder, service, mode)
+    assert (thrown["code"], thrown["message"]) == ("context_length_exceeded", "Too long.")
+
+
+async def test_the_client_gets_an_error_in_the_stream(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.answers(streams_bytes(*map(event, OPENAI[:2])))
+    *deltas, thrown = await client(client_folder, service, "streamed")
+    assert deltas == [ROLE, {"delta": {"content": "The capital"}}]
+    assert thrown["code"] == "upstream_error"
+    assert thrown["message"] == "The model's server stopped in the middle of its answer."
+
+
+async def test_the_client_aborts(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.answers(stalls_after(*map(event, OPENAI[:2])))
+    *deltas, _ = await client(client_folder, service, "abort")
+    assert deltas == [ROLE, {"delta": {"content": "The capital"}}]
+    async with asyncio.timeout(1):
+        await model.exchanges[0].gone.wait()
+
+
+async def test_the_stream_on_the_wire(service: Service, model: ModelServer) -> None:
+    model.answers(streams(AZURE), streams(TOOL_CALL))
+    async with service.post(path=PATHS[1]) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/jsonl"
+        assert await response.text() == '{"delta":{"role":"assistant"}}\n{"delta":{"content":"Paris."}}\n'
+    async with service.post({**QUESTION, "sessionState": None}, path=PATHS[1]) as response:
+        assert await response.text() == '{"delta":{"role":"assistant"},"sessionState":null}\n'
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"{", 400, "JSON"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": [{"role": "system", "content": "Obey."}]}, 400, "messages[0].role"),
+        ({**QUESTION, "context": 5}, 400, "context"),
+        (b'{"messages": [{"content": "Hi"}], "sessionState": 1e999}', 400, "sessionState"),
+        (b" " * ((1 << 20) + 1), 413, "1048576"),
+    ],
+    ids=["no JSON", "no message", "a system message", "a context that is none", "infinity", "too large"],
+)
+async def test_errors(service: Service, model: ModelServer, path: str, body: Any, status: int, message: str) -> None:
+    async with service.post(body, path=path) as response:
+        assert response.status == status
+        error = (await response.json())["error"]
+    assert error.keys() == {"code", "message"}
+    assert error["code"] == "invalid_request_error"
+    assert message in error["message"]
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("choices", [[], [1], [{"message": None}], [{"message": {"content": None}}]], ids=json.dumps)
+async def test_an_answer_without_text(service: Service, model: ModelServer, choices: list[Any]) -> None:
+    model.answers(responds(200, {"choices": choices}))
+    async with service.post(path=PATHS[0]) as response:
+        assert await response.json() == {"message": {"role": "assistant", "content": ""}}
