@@ -1,4 +1,4 @@
-"""The one client for the model's server: made at the first call, kept for as long as the worker lives."""
+"""The client for the model server: made at the first call, shared by all invocations of this worker."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -8,18 +8,21 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 from openai import AsyncOpenAI
 
-from chat.errors import retry_after_seconds
 from chat.settings import Settings, get_settings
 from chat.transport import AiohttpTransport
+from chat.upstream_errors import retry_after
 
-_LONGEST_RETRY_AFTER = 2.0
+_MAX_RETRY_AFTER = 2
 _CONNECT_SECONDS = 5.0
-_KEEP_IDLE_SECONDS = 300.0
+_TOKEN_SECONDS = 20.0
+
+# Less than the 4 minutes after which Azure forgets an idle outbound connection.
+_KEEP_ALIVE_SECONDS = 210.0
 
 
 @cache
 def get_client() -> AsyncOpenAI:
-    """The client that all invocations of this worker share; raises `NotConfigured` where no model is."""
+    """The client; raises `ConfigurationError` if no model is configured."""
     settings = get_settings()
     if settings.azure_openai_endpoint:
         base_url = str(settings.azure_openai_endpoint).rstrip("/").removesuffix("/openai/v1") + "/openai/v1/"
@@ -28,42 +31,38 @@ def get_client() -> AsyncOpenAI:
     key = settings.openai_api_key
     return _client(
         str(settings.openai_base_url) if settings.openai_base_url else "https://api.openai.com/v1",
-        key.get_secret_value() if key else "none",  # the SDK wants one, and a server that needs none ignores it
+        key.get_secret_value() if key else "none",  # the SDK requires one; a server that needs none ignores it
     )
 
 
 def _client(base_url: str, api_key: str | Callable[[], Awaitable[str]]) -> AsyncOpenAI:
     http_client = httpx2.AsyncClient(
         transport=AiohttpTransport(
-            proxy=_proxy_for(base_url), connect_timeout=_CONNECT_SECONDS, keep_idle=_KEEP_IDLE_SECONDS
+            proxy=_proxy_for(base_url), connect_timeout=_CONNECT_SECONDS, keep_alive=_KEEP_ALIVE_SECONDS
         ),
-        event_hooks={"response": [_on_response]},
-        # Compression would make the server hold back small chunks, and cost both sides more than it saves.
+        event_hooks={"response": [_limit_retry_after]},
+        # Compression would make the server hold back small chunks, and costs both sides more than it saves.
         headers={"Accept-Encoding": "identity"},
     )
-    # How long a server may be silent is watched in `completion`, over the SDK's retries, and so not here.
+    # The idle timeout of a request spans the SDK's retries: see `idle_timeout`.
     return AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=None, http_client=http_client)
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names, asked once: aiohttp would ask in a thread for every request."""
-    at = urlsplit(url)
-    return None if proxy_bypass(at.hostname or "") else getproxies().get(at.scheme)
+    """The proxy that the environment names, looked up once: aiohttp would do so in a thread for every request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
-async def _on_response(response: httpx2.Response) -> None:
-    if not response.is_error:
-        return
-    # Read here, where a cancellation closes the connection: the SDK would leave it open.
-    await response.aread()
-    wait = retry_after_seconds(response.headers)
-    if wait is not None and wait > _LONGEST_RETRY_AFTER:
-        # The SDK would sleep for up to two minutes, on the caller's time and the operator's money.
+async def _limit_retry_after(response: httpx2.Response) -> None:
+    """Keeps the SDK from sleeping for up to two minutes, in which the client waits and the instance is billed."""
+    wait = retry_after(response.headers)
+    if wait is not None and wait > _MAX_RETRY_AFTER:
         response.headers["x-should-retry"] = "false"
 
 
 def _token_provider(settings: Settings) -> Callable[[], Awaitable[str]]:
     # Imported only here: a tenth of a second of every cold start that needs no token.
-    from chat.credentials import TokenProvider, credential  # noqa: PLC0415
+    from chat.credentials import TokenProvider, make_credential  # noqa: PLC0415
 
-    return TokenProvider(credential(settings))
+    return TokenProvider(make_credential(settings), timeout=min(_TOKEN_SECONDS, settings.chat_timeout / 2))
