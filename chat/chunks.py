@@ -1,0 +1,71 @@
+"""Decodes a stream of server-sent events into the chunks of a completion: pure, and the same for any split of the bytes.
+
+A chunk stays the bytes that the model server sent: it is checked to be one JSON object, and does not become a Python object.
+"""
+
+from collections import deque
+
+from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorEvent
+from chat.json_scan import scan, scan_all, value
+from chat.metadata import Metadata
+from chat.sse import EventDecoder
+
+_LAST_CHUNKS = 4
+"""How many chunks may follow the one with the `finish_reason`: token usage, a content filter's results."""
+
+_LF = b"\n"[0]
+
+# Some clients also split lines at these, which JSON allows inside a string, raw or escaped.
+_LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+
+
+class ChunkDecoder:
+    """Decodes the chunks of one streamed completion.
+
+    `error` is set when the model server sent an error or an event that is not a chunk: what `feed` returned until then is
+    valid, and nothing follows. `done` is set when the model server sent `[DONE]`.
+    """
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.done = False
+        self.error: UpstreamErrorEvent | InvalidResponse | None = None
+        self._events = EventDecoder()
+        self._last: deque[bytes] = deque(maxlen=_LAST_CHUNKS)
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """Takes the next bytes and returns the chunks that they complete, each a JSON object on one line."""
+        chunks: list[bytes] = []
+        try:
+            for event_type, data in self._events.feed(received):
+                if data.strip() == b"[DONE]":
+                    self.done = True
+                    break
+                chunks.append(_chunk(event_type, data))
+        except (UpstreamErrorEvent, InvalidResponse) as error:
+            self.error = error
+        self.chunks += len(chunks)
+        self._last.extend(chunks)
+        return chunks
+
+    def end(self) -> Metadata:
+        """To be called at the end of the response; raises `IncompleteResponse` if the completion has not ended."""
+        metadata = Metadata()
+        for chunk in self._last:
+            metadata.update(scan_all(chunk))
+        if not self.done and not metadata.finish_reasons:
+            raise IncompleteResponse("the stream ended without [DONE] and without a finish_reason")
+        return metadata
+
+
+def _chunk(event_type: bytes, data: bytes) -> bytes:
+    """The chunk in an event's data; raises `UpstreamErrorEvent` or `InvalidResponse`."""
+    scan(data)
+    if event_type == b"error":
+        raise UpstreamErrorEvent(value(data))
+    if _LF in data:  # an event of several lines; none of the breaks is inside a string, or it would not be JSON
+        data = data.replace(b"\n", b" ")
+    if not data.isascii():
+        for raw, escaped in _LINE_BREAKS:
+            data = data.replace(raw, escaped)
+    return data

@@ -1,0 +1,64 @@
+"""What the log says of a completion: identifiers, finish reasons and token usage, as far as they are safe to write."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Raw
+
+from chat.errors import InvalidResponse
+from chat.json_scan import AllKeys, value
+
+# For instance "chatcmpl-…", "content_filter", "gpt-5.4-mini-2026-03-17", "org/model:tag".
+_IDENTIFIER = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
+
+_MAX_FINISH_REASONS = 8
+_MAX_TOKENS = 10**12
+
+
+@dataclass
+class Metadata:
+    """What is known of a completion; None, or empty, where the model server sent nothing that is safe to write."""
+
+    response_id: str | None = None
+    model: str | None = None
+    finish_reasons: list[str] = field(default_factory=list)
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_output_tokens: int | None = None
+
+    def update(self, keys: AllKeys) -> None:
+        """Takes over what a chunk, or a complete response, says."""
+        self.response_id = _identifier(_value(keys.id)) or self.response_id
+        self.model = _identifier(_value(keys.model)) or self.model
+        self.finish_reasons = _finish_reasons(_value(keys.choices)) or self.finish_reasons
+        if isinstance(usage := _value(keys.usage), dict):
+            self.input_tokens = _tokens(usage, "prompt_tokens")
+            self.cached_input_tokens = _tokens(usage.get("prompt_tokens_details"), "cached_tokens")
+            self.output_tokens = _tokens(usage, "completion_tokens")
+            self.reasoning_output_tokens = _tokens(usage.get("completion_tokens_details"), "reasoning_tokens")
+
+
+def _finish_reasons(choices: object) -> list[str]:
+    if not isinstance(choices, list):
+        return []
+    reasons = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)]
+    finished = [reason for reason in reasons if reason is not None]
+    return [_identifier(reason) or "other" for reason in finished[:_MAX_FINISH_REASONS]]
+
+
+def _identifier(value: object) -> str | None:
+    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
+
+
+def _tokens(usage: object, key: str) -> int | None:
+    count = usage.get(key) if isinstance(usage, dict) else None
+    return count if type(count) is int and 0 <= count <= _MAX_TOKENS else None
+
+
+def _value(raw: Raw) -> Any:  # noqa: ANN401 - as JSON has it
+    try:
+        return value(raw)
+    except InvalidResponse:
+        return None
