@@ -5,33 +5,32 @@ import logging
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from chat.formats import OpenAIForm, ProtocolForm
-from chat.relay import answer
-from chat.web.openapi import document
-from chat.web.pages import asset, page
+from chat.formats import NdjsonFormat, ProtocolFormat
+from chat.response import ChatResponse
+from chat.web.pages import asset, openapi_document, page
 
 app = func.FunctionApp()
 
-# The worker's web server would log every URL, and so the function keys that callers put into `?code=`.
+# The worker's web server would log every URL, and with it the function keys in `?code=`.
 logging.getLogger("uvicorn.access").addFilter(lambda _: False)
 
 
 @app.route(route="chat", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 async def chat(req: Request, context: func.Context) -> Response:
-    """Answers a chat: NDJSON, a chunk on each line, or one JSON object where `"stream": false` asks for it."""
-    return await answer(req, context.invocation_id, OpenAIForm())
+    """A completion: streamed as NDJSON, or complete where the request says `"stream": false`."""
+    return ChatResponse(req, NdjsonFormat(), context)
 
 
 @app.route(route="chat-protocol", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 async def chat_protocol(req: Request, context: func.Context) -> Response:
-    """Answers a chat whole, as Microsoft's AI Chat Protocol has it."""
-    return await answer(req, context.invocation_id, ProtocolForm(stream=False))
+    """A complete completion in Microsoft's AI Chat Protocol."""
+    return ChatResponse(req, ProtocolFormat(stream=False), context)
 
 
 @app.route(route="chat-protocol/stream", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 async def chat_protocol_stream(req: Request, context: func.Context) -> Response:
-    """Answers a chat as a stream of the same protocol: a delta on each line."""
-    return await answer(req, context.invocation_id, ProtocolForm(stream=True))
+    """A streamed completion in Microsoft's AI Chat Protocol."""
+    return ChatResponse(req, ProtocolFormat(stream=True), context)
 
 
 @app.route(route="chat", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -53,6 +52,6 @@ def assets(req: Request) -> Response:
 
 
 @app.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def openapi(req: Request) -> Response:  # noqa: ARG001 - the worker passes it
-    """The OpenAPI 3.1 document."""
-    return Response(document(), headers={"Cache-Control": "no-cache"}, media_type="application/json")
+def openapi(req: Request) -> Response:
+    """The OpenAPI document."""
+    return openapi_document(req)

@@ -1,11 +1,11 @@
-"""The sign-in to Azure OpenAI without a key: one token of Microsoft Entra ID, renewed while it is still good."""
+"""Authentication with Azure OpenAI without a key: one token of Microsoft Entra ID, renewed before it expires."""
 
 import asyncio
+import re
 from time import time
 
 from azure.core.credentials import AccessToken
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError
 from azure.identity.aio import (
     AzureCliCredential,
     AzureDeveloperCliCredential,
@@ -13,18 +13,22 @@ from azure.identity.aio import (
     ManagedIdentityCredential,
 )
 
-from chat.errors import SignInError
+from chat.errors import UpstreamError
 from chat.settings import Settings
 
 _SCOPE = "https://cognitiveservices.azure.com/.default"
-_RENEW_SECONDS = 600
-"""So long before a token ends the next one is fetched, in the background."""
-_LAST_SECONDS = 30
-"""With less than that left it may end on the way: it counts as none."""
+
+_TOKEN = re.compile(r"[!-~]+")
+
+_RENEWAL_SECONDS = 600
+"""How long before a token expires the next one is fetched, in the background."""
+
+_MIN_VALID_SECONDS = 30
+"""A token that is valid for less may expire before it arrives, and is not used."""
 
 
-def credential(settings: Settings) -> AsyncTokenCredential:
-    """The app's managed identity on Azure; on a developer's machine whoever is signed in with `azd` or `az`."""
+def make_credential(settings: Settings) -> AsyncTokenCredential:
+    """The app's managed identity on Azure; on a developer's machine, whoever is signed in with `azd` or `az`."""
     if settings.azure_client_id or settings.identity_endpoint:
         return ManagedIdentityCredential(client_id=settings.azure_client_id)
     tenant = settings.azure_tenant_id or ""
@@ -32,39 +36,48 @@ def credential(settings: Settings) -> AsyncTokenCredential:
 
 
 class TokenProvider:
-    """Called and awaited, gives a token; raises `SignInError` where there is none.
+    """Called and awaited, returns a valid token, as the OpenAI SDK expects of its `api_key`.
 
-    Whoever comes while a token is being fetched waits for that one, and while the last one is good nobody waits at all.
+    One fetch serves all requests that wait for a token. It fails after `timeout` seconds: azure-core would wait for 300, and
+    with it every request, even after Microsoft Entra ID or the identity endpoint has recovered.
     """
 
-    def __init__(self, credential: AsyncTokenCredential) -> None:
+    def __init__(self, credential: AsyncTokenCredential, timeout: float) -> None:
         self._credential = credential
+        self._timeout = timeout
         self._token: AccessToken | None = None
         self._fetching: asyncio.Task[AccessToken] | None = None
 
     async def __call__(self) -> str:
-        """The token, as the SDK puts it into its requests."""
-        left = self._token.expires_on - time() if self._token else 0
-        if left < _RENEW_SECONDS:
-            self._renew()
-        if self._token and left > _LAST_SECONDS:
+        """Returns the token; raises `UpstreamError` if none can be had."""
+        valid_seconds = self._token.expires_on - time() if self._token else 0
+        if valid_seconds < _RENEWAL_SECONDS:
+            self._fetch()
+        if self._token and valid_seconds > _MIN_VALID_SECONDS:
             return self._token.token
-        try:
-            # A caller who leaves does not take the token along that others wait for.
-            return (await asyncio.shield(self._renew())).token
-        except AzureError as error:
-            raise SignInError from error
+        # Shielded, because the client of one request may disconnect while others wait for the same token.
+        return (await asyncio.shield(self._fetch())).token
 
-    def _renew(self) -> asyncio.Task[AccessToken]:
+    def _fetch(self) -> asyncio.Task[AccessToken]:
         if not self._fetching:
-            self._fetching = asyncio.create_task(self._fetch())
+            self._fetching = asyncio.create_task(self._get_token(), name="chat: fetch a token")
             self._fetching.add_done_callback(self._fetched)
         return self._fetching
 
-    async def _fetch(self) -> AccessToken:
-        return await self._credential.get_token(_SCOPE)
+    async def _get_token(self) -> AccessToken:
+        try:
+            async with asyncio.timeout(self._timeout):
+                token = await self._credential.get_token(_SCOPE)
+            if not _TOKEN.fullmatch(token.token):
+                raise ValueError("malformed token")
+            return token
+        except Exception as error:  # azure-identity does not say what it raises for a malformed response
+            raise UpstreamError(
+                "Could not authenticate with the model server.",
+                reason=f"no token from Microsoft Entra ID ({type(error).__name__}): check the identity, or `azd auth login`",
+            ) from error
 
-    def _fetched(self, fetching: asyncio.Task[AccessToken]) -> None:
+    def _fetched(self, task: asyncio.Task[AccessToken]) -> None:
         self._fetching = None
-        if not fetching.cancelled() and not fetching.exception():
-            self._token = fetching.result()
+        if not task.cancelled() and not task.exception():
+            self._token = task.result()

@@ -1,66 +1,76 @@
-"""The forms of a chat on the wire: how a request is read, and how chunks, a whole answer and an error are written."""
+"""The wire formats: how a request is read, and how chunks, a complete response and an error are written."""
 
 import json
 from typing import Any, Protocol
 
 from chat.errors import ChatError, InvalidRequest
-from chat.request import ChatRequest, Message, ProtocolRequest, parse
-from chat.sse import json_object
+from chat.json_scan import value
+from chat.request import ChatRequest, CompletionRequest, ProtocolRequest, parse
 
 
-class Form(Protocol):
-    """One chat in one form: made for one request, as it may keep what that said."""
+class WireFormat(Protocol):
+    """A format for one request: made anew for each, as it may keep what the request said."""
 
     stream_type: str
-    """The media type of a streamed answer."""
+    """The media type of a streamed response."""
 
-    def read(self, body: bytes, max_messages: int) -> tuple[list[Message], bool]:
-        """The conversation, and whether the answer is to be streamed; raises `InvalidRequest`."""
+    def read(self, body: bytes, max_messages: int) -> CompletionRequest:
+        """Reads the body of the request; raises `InvalidRequest`."""
 
-    def lines(self, chunks: list[bytes]) -> bytes:
-        """The lines for these chunks, each with its end; there may be none."""
+    def chunks(self, chunks: list[bytes]) -> bytes:
+        """Writes chunks of a streamed response; the result may be empty."""
 
-    def whole(self, completion: bytes) -> bytes:
-        """The body of an answer that is not streamed."""
+    def complete(self, completion: bytes) -> bytes:
+        """Writes the body of a complete response; raises `InvalidResponse`."""
 
     def error(self, error: ChatError) -> bytes:
-        """The body, or in a stream the last line without its end, that tells of an error."""
+        """Writes an error as a body of its own."""
+
+    def stream_error(self, error: ChatError) -> bytes:
+        """Writes an error as the end of a streamed response."""
 
 
-class OpenAIForm:
-    """`/api/chat`: OpenAI's own objects, as they came."""
+class NdjsonFormat:
+    """`/api/chat`: OpenAI's objects as received, streamed as a line each (https://github.com/ndjson/ndjson-spec)."""
 
     stream_type = "application/x-ndjson"
 
-    def read(self, body: bytes, max_messages: int) -> tuple[list[Message], bool]:
+    def read(self, body: bytes, max_messages: int) -> CompletionRequest:
         """Reads a `ChatRequest`."""
         request = parse(ChatRequest, body, max_messages)
-        return request.messages, request.stream
+        return CompletionRequest([message.model_dump() for message in request.messages], request.stream)
 
-    def lines(self, chunks: list[bytes]) -> bytes:
-        """A chunk on each line."""
+    def chunks(self, chunks: list[bytes]) -> bytes:
+        """Writes each chunk on a line."""
         return b"\n".join(chunks) + b"\n"
 
-    def whole(self, completion: bytes) -> bytes:
-        """The completion itself."""
+    def complete(self, completion: bytes) -> bytes:
+        """The completion as received."""
         return completion
 
     def error(self, error: ChatError) -> bytes:
-        """OpenAI's error object."""
+        """Writes OpenAI's error object."""
         return _json({"error": {"message": error.message, "type": error.type, "code": error.code, "param": error.param}})
 
+    def stream_error(self, error: ChatError) -> bytes:
+        """Writes the error object on the last line."""
+        return self.error(error) + b"\n"
 
-class ProtocolForm:
-    """`/api/chat-protocol`: Microsoft's AI Chat Protocol, whose front ends choose by the route whether to stream."""
+
+class ProtocolFormat:
+    """`/api/chat-protocol`: Microsoft's AI Chat Protocol, whose clients choose by the route whether to stream.
+
+    See https://github.com/microsoft/ai-chat-protocol.
+    """
 
     stream_type = "application/jsonl"
 
     def __init__(self, *, stream: bool) -> None:
         self._stream = stream
-        self._begun = False
+        self._started = False
         self._session: dict[str, Any] = {}
 
-    def read(self, body: bytes, max_messages: int) -> tuple[list[Message], bool]:
+    def read(self, body: bytes, max_messages: int) -> CompletionRequest:
         """Reads a `ProtocolRequest`."""
         request = parse(ProtocolRequest, body, max_messages)
         if "sessionState" in request.model_fields_set:
@@ -68,37 +78,41 @@ class ProtocolForm:
             try:
                 json.dumps(request.sessionState, allow_nan=False)
             except ValueError:
-                raise InvalidRequest("sessionState: has a number too large.", param="sessionState") from None
-        return request.messages, self._stream
+                raise InvalidRequest("sessionState: a number is too large.", param="sessionState") from None
+        return CompletionRequest([message.model_dump() for message in request.messages], self._stream)
 
-    def lines(self, chunks: list[bytes]) -> bytes:
-        """First the role, with the session state, and then the content, a delta on each line."""
+    def chunks(self, chunks: list[bytes]) -> bytes:
+        """Writes a delta on each line: first the role, with the session state, and then the content."""
         deltas: list[dict[str, Any]] = []
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             deltas.append({"delta": {"role": "assistant"}, **self._session})
-        contents = (_content(json_object(chunk), "delta") for chunk in chunks)
+        contents = (_content(chunk, "delta") for chunk in chunks)
         deltas += [{"delta": {"content": content}} for content in contents if content]
         return b"".join(_json(delta) + b"\n" for delta in deltas)
 
-    def whole(self, completion: bytes) -> bytes:
-        """The message, with the session state."""
-        content = _content(json_object(completion), "message")
-        return _json({"message": {"role": "assistant", "content": content}, **self._session})
+    def complete(self, completion: bytes) -> bytes:
+        """Writes the message, with the session state."""
+        message = {"role": "assistant", "content": _content(completion, "message")}
+        return _json({"message": message, **self._session})
 
     def error(self, error: ChatError) -> bytes:
-        """The protocol's error object, which has a code always."""
+        """Writes the protocol's error object, which always has a code."""
         return _json({"error": {"code": error.code or error.type, "message": error.message}})
 
+    def stream_error(self, error: ChatError) -> bytes:
+        """Writes the error object on the last line."""
+        return self.error(error) + b"\n"
 
-def _content(answer: dict[str, Any], key: str) -> str:
-    """The text of the first choice's `delta` or `message`: what is of another shape has none."""
-    match answer:
+
+def _content(data: bytes, key: str) -> str:
+    """The content of the first choice's `delta` or `message`; empty if it has another shape."""
+    match value(data):
         case {"choices": [dict(choice), *_]} if isinstance(part := choice.get(key), dict):
             content = part.get("content")
             return content if isinstance(content, str) else ""
     return ""
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":")).encode()

@@ -1,15 +1,24 @@
-"""What comes in: the requests' bodies, checked."""
+"""The bodies of requests, validated."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
 
 from chat.errors import InvalidRequest
 
 
+@dataclass(frozen=True)
+class CompletionRequest:
+    """What any request comes down to: OpenAI's messages, and whether to stream."""
+
+    messages: list[dict[str, Any]]
+    stream: bool
+
+
 class Message(BaseModel):
-    """One message of the conversation. The system prompt is the service's own, so no other role is taken."""
+    """One message of the conversation. No other role is accepted: the system prompt is the service's own."""
 
     model_config = ConfigDict(strict=True)
 
@@ -18,11 +27,12 @@ class Message(BaseModel):
 
 
 class Conversation(BaseModel):
-    """What every request has. Fields that are not named are ignored: OpenAI's clients send more."""
+    """What every request has. Other fields are ignored: OpenAI's clients send more."""
 
     model_config = ConfigDict(strict=True)
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    # A body of 1 MiB has room for 500,000 messages: the first that is invalid is enough.
+    messages: Annotated[list[Message], Field(min_length=1), FailFast()]
 
 
 class ChatRequest(Conversation):
@@ -32,28 +42,28 @@ class ChatRequest(Conversation):
 
 
 class ProtocolRequest(Conversation):
-    """The body of Microsoft's AI Chat Protocol; `sessionState` is the front end's own, and comes back as it was sent."""
+    """The body of Microsoft's AI Chat Protocol. `sessionState` is the client's own and is returned as received."""
 
     context: dict[str, Any] | None = None
     sessionState: Any = None  # noqa: N815 - the protocol's name
 
 
 def parse[T: Conversation](model: type[T], body: bytes, max_messages: int) -> T:
-    """Reads a request's body; raises `InvalidRequest`, which names the first field that is wrong."""
+    """Validates a request's body; raises `InvalidRequest`, which names the first invalid field."""
     try:
-        # In two steps, so that NaN, which is no JSON, is not let through; and what was said is not kept in a cache.
+        # In two steps, so that NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache of strings.
         value = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
-    try:
-        request = model.model_validate(value)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        param = _param(fault["loc"])
-        raise InvalidRequest(f"{param or 'The body'}: {fault['msg']}.", param=param) from None
-    if len(request.messages) > max_messages:
+    messages = value.get("messages") if isinstance(value, dict) else None
+    if isinstance(messages, list) and len(messages) > max_messages:
         raise InvalidRequest(f"messages: more than {max_messages}.", param="messages")
-    return request
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        param = _param(detail["loc"])
+        raise InvalidRequest(f"{param or 'The body'}: {detail['msg']}.", param=param) from None
 
 
 def _param(loc: tuple[int | str, ...]) -> str | None:

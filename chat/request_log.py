@@ -1,66 +1,140 @@
-"""One line of JSON for each chat, when it ends.
+"""One line of JSON for each request, written when it ends.
 
-It goes to the worker's standard output, which Azure puts into Application Insights under `Host.Function.Console`: what
-`logging` says for an invocation that has returned the host drops, and a streamed answer ends later than that.
+It goes to the worker's standard output, which Azure stores in Application Insights under `Host.Function.Console`: the host
+drops what `logging` emits for an invocation that has returned, and the response ends after that. The names are those of
+OpenTelemetry's GenAI conventions, where there is one: https://github.com/open-telemetry/semantic-conventions-genai.
 """
 
+import atexit
 import json
+import logging
+import re
 import sys
+import traceback
+from contextlib import suppress
+from functools import cache
+from logging.handlers import QueueHandler, QueueListener
+from queue import Full, Queue
 from time import perf_counter
-from typing import Any
+from typing import Any, override
 
-_TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+from chat.errors import ChatError, InternalError
+from chat.metadata import Metadata
+from chat.settings import Provider, Settings
+
+_MAX_WAITING_LINES = 10_000
+_FLUSH_SECONDS = 1.0
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_PROVIDER_NAMES: dict[Provider, str] = {"azure": "azure.ai.openai", "openai": "openai", "compatible": "compatible"}
+
+_lines: Queue[Any] = Queue(_MAX_WAITING_LINES)
+
+logger = logging.getLogger("chat.requests")
+"""Its records are the lines, and tracebacks of bugs. A thread writes them: standard output can be slow, stuck or closed."""
 
 
-class ChatLog:
-    """What is known of one chat; `write` says it. No content, no key, no endpoint."""
+class RequestLog:
+    """What is known of one request; `write` writes it. No content, no key, no endpoint."""
 
-    def __init__(self, invocation_id: str) -> None:
-        self.provider: str | None = None
-        self.model: str | None = None
-        self.chunks: int | None = None
-        self._invocation_id = invocation_id
-        self._began = perf_counter()
-        self._first_chunk_ms: float | None = None
-        self._outcome = "caller left"
-        self._status: int | None = None
-        self._why: str | None = None
-        self._usage: dict[str, Any] = {}
+    def __init__(self, invocation_id: str, function: str, trace_parent: str | None) -> None:
+        trace = _TRACE_PARENT.fullmatch(trace_parent or "")
+        self._started = perf_counter()
+        self._attributes: dict[str, Any] = {
+            "invocation_id": invocation_id,
+            "trace_id": trace and trace[1],
+            "function": function,
+            "gen_ai.operation.name": "chat",
+            "outcome": "disconnected",
+        }
 
-    def first_chunk(self) -> None:
-        """To be called when a stream begins: from then on its status is 200 for good."""
-        self._status = 200
-        self._first_chunk_ms = self._elapsed_ms()
+    def requested(self, settings: Settings, *, stream: bool) -> None:
+        """To be called when the request is known to be valid."""
+        self._attributes |= {
+            "gen_ai.provider.name": _PROVIDER_NAMES[settings.provider],
+            "gen_ai.request.model": settings.model,
+            "gen_ai.request.stream": stream,
+        }
 
-    def finished(self, usage: dict[str, Any] | None) -> None:
-        """To be called when the answer has been given, with OpenAI's `usage` where it is known."""
-        self._outcome = "finished"
-        self._status = 200
-        self._usage = usage or {}
+    def started(self, status: int) -> None:
+        """To be called when the first chunk has arrived: from then on the status cannot change."""
+        self._attributes |= {"status": status, "gen_ai.response.time_to_first_chunk": self._elapsed()}
 
-    def failed(self, status: int, why: str) -> None:
-        """To be called when it can't be given, or not to its end."""
-        self._outcome = "failed"
-        self._status = self._status or status
-        self._why = why
+    def completed(self, metadata: Metadata) -> None:
+        """To be called when the response has been sent."""
+        self._attributes |= {
+            "status": 200,
+            "outcome": "completed",
+            "duration": self._elapsed(),
+            "gen_ai.response.id": metadata.response_id,
+            "gen_ai.response.model": metadata.model,
+            "gen_ai.response.finish_reasons": metadata.finish_reasons or None,
+            "gen_ai.usage.input_tokens": metadata.input_tokens,
+            "gen_ai.usage.cache_read.input_tokens": metadata.cached_input_tokens,
+            "gen_ai.usage.output_tokens": metadata.output_tokens,
+            "gen_ai.usage.reasoning.output_tokens": metadata.reasoning_output_tokens,
+        }
+
+    def failed(self, error: ChatError) -> None:
+        """To be called when the response is an error, or ends with one."""
+        self._attributes.setdefault("status", error.status)
+        self._attributes |= {
+            "outcome": "failed",
+            "duration": self._elapsed(),
+            "error.type": error.type,
+            "reason": error.reason,
+        }
+        if isinstance(error, InternalError) and error.__cause__:
+            # Without the exception's text, which may quote a message.
+            frames = traceback.format_tb(error.__cause__.__traceback__)
+            _write(logging.ERROR, f"{error.reason}\n{''.join(frames)}")
+
+    def chunks(self, count: int) -> None:
+        """To be called when a stream has ended, in whichever way."""
+        self._attributes["chunks"] = count
 
     def write(self) -> None:
-        """Writes the line, without what is not known."""
-        line = {
-            "chat": self._invocation_id,
-            "provider": self.provider,
-            "model": self.model,
-            "outcome": self._outcome,
-            "why": self._why,
-            "status": self._status,
-            "first_chunk_ms": self._first_chunk_ms,
-            "total_ms": self._elapsed_ms(),
-            "chunks": self.chunks,
-            **{name: self._usage.get(name) for name in _TOKEN_COUNTS},
-        }
-        known = {name: value for name, value in line.items() if value is not None}
-        sys.stdout.write(json.dumps(known) + "\n")
-        sys.stdout.flush()
+        """Writes the line, without what is unknown; neither raises nor blocks."""
+        self._attributes.setdefault("duration", self._elapsed())
+        _write(logging.INFO, json.dumps({name: value for name, value in self._attributes.items() if value is not None}))
 
-    def _elapsed_ms(self) -> float:
-        return round((perf_counter() - self._began) * 1000, 1)
+    def _elapsed(self) -> float:
+        return round(perf_counter() - self._started, 4)
+
+
+def flush() -> None:
+    """Waits for a second at most until all lines have been written."""
+    with _lines.all_tasks_done:
+        _lines.all_tasks_done.wait_for(lambda: not _lines.unfinished_tasks, _FLUSH_SECONDS)
+
+
+def _write(level: int, text: str) -> None:
+    _start_writing()
+    logger.log(level, "%s", text)
+
+
+class _Enqueue(QueueHandler):
+    queue: Queue[Any]
+
+    @override
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(Full):  # nothing reads standard output
+            self.queue.put_nowait(record)
+
+
+class _Write(logging.Handler):
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
+        with suppress(OSError, ValueError):  # it is closed
+            stream.write(record.getMessage() + "\n")
+            stream.flush()
+
+
+@cache
+def _start_writing() -> None:
+    """Starts the thread that writes the lines."""
+    QueueListener(_lines, _Write()).start()
+    logger.addHandler(_Enqueue(_lines))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    atexit.register(flush)

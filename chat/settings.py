@@ -1,56 +1,106 @@
 """The settings: environment variables, read once, here and nowhere else."""
 
+import re
 from functools import cache
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AnyHttpUrl, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chat.errors import NotConfigured, redact
+from chat.errors import ConfigurationError
+from chat.redaction import redact
 
 DEFAULT_MODEL = "gpt-5.4-mini"
 
 Provider = Literal["azure", "openai", "compatible"]
 
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|(?!.{254})[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII | re.IGNORECASE)
+_TENANT = re.compile(r"[A-Za-z0-9.-]+")
+_SHOWN_CHARACTERS = 60
+
+
+def _check_url(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.username or url.password:
+        raise ValueError("must not contain a user name or a password")
+    if url.query or url.fragment:
+        raise ValueError("must not contain a query or a fragment")
+    if not _HOST.fullmatch(url.host or ""):
+        raise ValueError("invalid host name")
+    return url
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    if not all("!" <= character <= "~" for character in key.get_secret_value()):
+        raise ValueError("must not contain white space, control characters or characters outside ASCII")
+    return key
+
+
+def _check_text(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must be valid UTF-8")
+    return text
+
+
+def _check_tenant(tenant: str) -> str:
+    if not _TENANT.fullmatch(tenant):
+        raise ValueError("must be a tenant's ID or domain name")
+    return tenant
+
+
+type Text = Annotated[str, AfterValidator(_check_text)]
+type Url = Annotated[AnyHttpUrl, AfterValidator(_check_url)]
+type Key = Annotated[SecretStr, AfterValidator(_check_key)]
+
 
 class Settings(BaseSettings):
-    """Where the model is and what the service allows. An empty variable counts as one that is not set."""
+    """Where the model is and what the service allows. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    azure_openai_endpoint: AnyHttpUrl | None = Field(
+    azure_openai_endpoint: Url | None = Field(
         None,
-        description="an Azure OpenAI or Foundry resource, `https://NAME.openai.azure.com`; set, it selects Azure",
+        description="an Azure OpenAI or Foundry resource, `https://NAME.openai.azure.com`; selects Azure",
     )
-    azure_openai_chat_deployment: str | None = Field(None, description="the deployment to ask; required with the endpoint")
-    azure_openai_api_key: SecretStr | None = Field(
-        None, description="a key; without it the client is keyless, through Microsoft Entra ID"
+    azure_openai_chat_deployment: Text | None = Field(None, description="the deployment; required with the endpoint")
+    azure_openai_api_key: Key | None = Field(
+        None, description="a key; without it the client authenticates through Microsoft Entra ID"
     )
-    azure_client_id: str | None = Field(None, description="the user-assigned managed identity to use")
-    azure_tenant_id: str | None = Field(None, description="the tenant for a developer's own sign-in")
-    openai_api_key: SecretStr | None = Field(None, description="OpenAI's key")
-    openai_base_url: AnyHttpUrl | None = Field(
+    azure_client_id: str | None = Field(None, description="the user-assigned managed identity")
+    azure_tenant_id: Annotated[str, AfterValidator(_check_tenant)] | None = Field(
+        None, description="the tenant for a developer's own sign-in"
+    )
+    openai_api_key: Key | None = Field(None, description="OpenAI's key")
+    openai_base_url: Url | None = Field(
         None,
         description="any OpenAI-compatible server (llama.cpp, Ollama, vLLM, …); needs no key",
     )
-    openai_model: str = Field(DEFAULT_MODEL, description="the model to ask, at OpenAI or a compatible server")
-    chat_system_prompt: str = Field("You are a helpful assistant.", description="the system prompt")
-    chat_max_completion_tokens: PositiveInt | None = Field(None, description="a cap on an answer's length")
+    openai_model: Text = Field(DEFAULT_MODEL, description="the model, at OpenAI or a compatible server")
+    chat_system_prompt: Text = Field("You are a helpful assistant.", description="the system prompt")
+    chat_max_completion_tokens: PositiveInt | None = Field(None, description="limit on the length of a completion")
     chat_timeout: PositiveFloat = Field(
-        60, description="seconds of silence from the model's server that are too many", allow_inf_nan=False
+        60, description="seconds without data from the model server before the request fails", allow_inf_nan=False
     )
-    chat_max_messages: PositiveInt = Field(1000, description="messages in one request")
-    chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes in one request's body")
+    chat_max_messages: PositiveInt = Field(1000, description="messages per request")
+    chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes per request body")
 
     identity_endpoint: str | None = Field(None, exclude=True, description="set by Azure where there is a managed identity")
 
     @model_validator(mode="after")
-    def _check_model_is_named(self) -> Self:
+    def _check_model_is_configured(self) -> Self:
         if self.azure_openai_endpoint and not self.azure_openai_chat_deployment:
-            raise NotConfigured("AZURE_OPENAI_ENDPOINT is set, so set AZURE_OPENAI_CHAT_DEPLOYMENT too.")
+            raise ConfigurationError("AZURE_OPENAI_ENDPOINT requires AZURE_OPENAI_CHAT_DEPLOYMENT.")
         if not (self.azure_openai_endpoint or self.openai_base_url or self.openai_api_key):
-            raise NotConfigured(
+            raise ConfigurationError(
                 "No model is configured: set AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_CHAT_DEPLOYMENT, "
                 "or OPENAI_API_KEY, or OPENAI_BASE_URL."
             )
@@ -65,12 +115,12 @@ class Settings(BaseSettings):
 
     @property
     def model(self) -> str:
-        """The model, or on Azure the deployment, to ask."""
+        """The model, or on Azure the deployment."""
         return (self.azure_openai_endpoint and self.azure_openai_chat_deployment) or self.openai_model
 
     @property
     def secrets(self) -> list[str]:
-        """What no response and no log may repeat: the keys, and where the model's server is."""
+        """What no response and no log may repeat: the keys, and where the model server is."""
         keys = [key.get_secret_value() for key in (self.azure_openai_api_key, self.openai_api_key) if key]
         urls = [str(url).rstrip("/") for url in (self.azure_openai_endpoint, self.openai_base_url) if url]
         return [*keys, *urls, *(urlsplit(url).netloc for url in urls)]
@@ -78,20 +128,24 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """The settings, read at the first call; raises `NotConfigured`, which names every setting that is no good."""
+    """The settings, read at the first call; raises `ConfigurationError`, which names every invalid setting."""
     try:
         return Settings()
     except ValidationError as error:
-        raise NotConfigured(" ".join(_named(error))) from None
+        details = error.errors(include_url=False)
+    # The message goes to clients; the values, unless they could be secret, only to the log.
+    problems = [(str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")) for detail in details]
+    values = [_shown(name, detail["input"]) for (name, _), detail in zip(problems, details, strict=True)]
+    raise ConfigurationError(
+        " ".join(f"{name.upper()}: {problem}." for name, problem in problems),
+        reason=" ".join(
+            f"{name.upper()}:{value} {problem}." for (name, problem), value in zip(problems, values, strict=True)
+        ),
+    )
 
 
-def _named(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(map(str, fault['loc'])).upper()}: {_shown(fault['input'])} is no good: {fault['msg']}."
-        for fault in error.errors(include_url=False)
-    ]
-
-
-def _shown(value: object) -> str:
-    """A bad value, short, and not at all where it could be a key that was put in the wrong place."""
-    return repr(redact(str(value), ())[:60])
+def _shown(name: str, value: object) -> str:
+    """An invalid value for the log; nothing if the setting holds a key or a URL, which may contain one."""
+    if name.endswith(("_key", "_url", "_endpoint")):
+        return ""
+    return f" invalid value {redact(str(value), ())[:_SHOWN_CHARACTERS]!r}:"

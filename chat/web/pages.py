@@ -15,6 +15,7 @@ _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".json": "application/json",
 }
 _SWAGGER_UI = {"swagger-ui.css", "swagger-ui-bundle.js"}
 _ASSETS = {path.name for path in _FOLDER.iterdir() if path.suffix in {".css", ".js", ".svg"}} | _SWAGGER_UI
@@ -45,6 +46,11 @@ def page(name: str, request: Request) -> Response:
 def asset(name: str, request: Request) -> Response:
     """What a page loads, by its file's name; 404 for any other."""
     return _response(name, request, {}) if name in _ASSETS else Response(status_code=404)
+
+
+def openapi_document(request: Request) -> Response:
+    """The OpenAPI document, which the tests hold against the service."""
+    return _response("openapi.json", request, {})
 
 
 def _response(name: str, request: Request, headers: dict[str, str]) -> Response:

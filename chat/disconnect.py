@@ -1,0 +1,42 @@
+"""Watches for the client's disconnect while a request to the model server is under way."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+
+class DisconnectWatcher:
+    """A block that is cancelled when the client disconnects, and then raises `ClientDisconnect`.
+
+    To be entered when the request's body has been received.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
+        self._task = asyncio.create_task(self._watch(), name="chat: watch for a disconnect")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        try:
+            await self._scope.__aexit__(exc_type, exc, traceback)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    def stop(self) -> None:
+        """To be called before the response's last message: after it, the web server reports a disconnect, too."""
+        self._task.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._scope.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,140 @@
+"""The response to a chat request: reads the request, requests the completion, and sends it, all in one task."""
+
+import asyncio
+from contextlib import suppress
+
+import azure.functions as func
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from chat.completion import Completion, request_completion
+from chat.disconnect import DisconnectWatcher
+from chat.errors import BodyTooLarge, ChatError, InvalidResponse, RequestTimeout, UnsupportedMediaType
+from chat.formats import WireFormat
+from chat.request_log import RequestLog
+from chat.settings import get_settings
+from chat.upstream_errors import to_chat_error
+
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+_LINGER_SECONDS = 1.0
+_LINGER_BYTES = 16 * 1024 * 1024
+
+
+class ChatResponse(Response):
+    """Responds to one chat request in one wire format.
+
+    The worker's web server calls it as an ASGI application once the function has returned it: the status is sent when it is
+    known, and nothing has to cross from one task to another.
+    """
+
+    def __init__(self, request: Request, wire_format: WireFormat, context: func.Context) -> None:
+        super().__init__()
+        self._request = request
+        self._format = wire_format
+        self._invocation_id = context.invocation_id
+        self._log = RequestLog(context.invocation_id, context.function_name, context.trace_context.trace_parent)
+        self._secrets: list[str] = []
+        self._body_received = False
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the request has both
+        """Reads the request and sends the response."""
+        if task := asyncio.current_task():
+            task.set_name(f"chat: {self._invocation_id}")
+        try:
+            await self._respond(send)
+        except ClientDisconnect:
+            pass
+        except Exception as exception:
+            error = to_chat_error(exception, self._secrets)
+            self._log.failed(error)
+            await self._send_error(error, send)
+        finally:
+            self._log.write()
+
+    async def _respond(self, send: Send) -> None:
+        settings = get_settings()
+        self._secrets = settings.secrets
+        body = await self._read_body(settings.chat_max_request_bytes, settings.chat_timeout)
+        completion_request = self._format.read(body, settings.chat_max_messages)
+        self._log.requested(settings, stream=completion_request.stream)
+        async with (
+            DisconnectWatcher(self._request.receive) as watcher,
+            request_completion(completion_request, settings) as completion,
+        ):
+            if completion_request.stream:
+                await self._send_chunks(completion, watcher, send)
+            else:
+                content = self._format.complete(await completion.read_complete())
+                watcher.stop()
+                await self._send(send, 200, content, {})
+            self._log.completed(completion.metadata)
+
+    async def _read_body(self, max_bytes: int, seconds: float) -> bytes:
+        media_type = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+            raise UnsupportedMediaType("The content type must be application/json.")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(seconds):
+                async for part in self._request.stream():
+                    body += part
+                    if len(body) > max_bytes:
+                        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
+        except TimeoutError:
+            raise RequestTimeout(f"The body did not arrive within {seconds:g} seconds.") from None
+        self._body_received = True
+        return bytes(body)
+
+    async def _send_chunks(self, completion: Completion, watcher: DisconnectWatcher, send: Send) -> None:
+        # Nothing is sent before the first chunk: until then an error has a status of its own.
+        chunks = await completion.read_chunks()
+        if not chunks:
+            raise InvalidResponse("a stream without a chunk")
+        self._log.started(200)
+        await self._start(send, 200, {"content-type": self._format.stream_type})
+        try:
+            while chunks:
+                if content := self._format.chunks(chunks):
+                    await send({"type": "http.response.body", "body": content, "more_body": True})
+                chunks = await completion.read_chunks()
+        finally:
+            self._log.chunks(completion.chunks)
+        watcher.stop()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send_error(self, error: ChatError, send: Send) -> None:
+        if self._started:
+            await send({"type": "http.response.body", "body": self._format.stream_error(error)})
+            return
+        headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+        content = self._format.error(error)
+        if self._body_received:
+            await self._send(send, error.status, content, headers)
+            return
+        await self._start(send, error.status, {**headers, "content-length": str(len(content)), "connection": "close"})
+        await send({"type": "http.response.body", "body": content, "more_body": True})
+        await _discard_body(self._request.receive)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send, status: int, content: bytes, headers: dict[str, str]) -> None:
+        """Sends a complete response."""
+        await self._start(send, status, {**headers, "content-length": str(len(content))})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:
+        self._started = True
+        all_headers = {"content-type": "application/json"} | _HEADERS | headers
+        raw_headers = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw_headers})
+
+
+async def _discard_body(receive: Receive) -> None:
+    """Reads on for a moment: a client that is still sending may lose the response if the connection closes at once."""
+    remaining = _LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while remaining > 0 and (message := await receive()).get("more_body"):
+                remaining -= len(message["body"])
