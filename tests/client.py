@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +14,12 @@ SECRETS = [KEY]
 QUESTION = {"messages": [{"content": "What is the capital of France?"}]}
 
 
+type Configure = Callable[..., None]
+type Logged = Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
 class Service:
-    """The service as its callers see it, at `url`."""
+    """The service at `url`."""
 
     def __init__(self, url: str, model_url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -31,15 +36,15 @@ class Service:
             options = {"json": body} | options
         return self.session.post(self.url + path, **options)
 
-    async def ask(self, body: Any = QUESTION, **options: Any) -> tuple[int, Any]:
-        """The status and the body: JSON, or a list of the lines' JSON where it is NDJSON."""
+    async def send(self, body: Any = QUESTION, **options: Any) -> tuple[int, Any]:
+        """Posts a request and returns the status and the body: parsed, as a list of lines where it is NDJSON."""
         async with self.post(body, **options) as response:
             return await self.read(response)
 
     async def read(self, response: aiohttp.ClientResponse) -> tuple[int, Any]:
-        """The same for a response; every one of them is looked at for secrets."""
+        """Reads a response, and checks what holds for all of them."""
         text = await response.text()
-        self.look_for_secrets(f"{response.headers}\n{text}")
+        self.check_no_secrets(f"{response.headers}\n{text}")
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         if response.content_type == "application/json":
@@ -47,10 +52,10 @@ class Service:
         assert response.content_type == "application/x-ndjson", (response.status, response.headers, text)
         assert text.endswith("\n")
         lines = text.removesuffix("\n").split("\n")
-        assert lines == text.splitlines(), "a line that some readers of lines would break"
+        assert lines == text.splitlines(), "a line that some clients would split"
         return response.status, [json.loads(line) for line in lines]
 
-    def look_for_secrets(self, said: str) -> None:
-        """Fails if a key, the endpoint or a stack trace is in what the service said, in a response or a log."""
+    def check_no_secrets(self, text: str) -> None:
+        """Fails if a key, the endpoint or a stack trace is in a response or a log."""
         for secret in [*SECRETS, urlsplit(self.model_url).netloc, "Traceback", 'File "', "site-packages"]:
-            assert secret not in said
+            assert secret not in text

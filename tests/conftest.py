@@ -1,4 +1,4 @@
-"""The whole stack in this process: the local host, Microsoft's worker runtime with the app in it, and a model's server."""
+"""The whole stack in this process: the local host, Microsoft's worker runtime with the app, and a fake model server."""
 
 import asyncio
 import json
@@ -9,11 +9,12 @@ import aiohttp
 import pytest
 
 from chat.client import get_client
+from chat.request_log import flush
 from chat.settings import Settings, get_settings
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker
-from tests.client import Service
+from tests.client import Logged, Service
 from tests.fakes.model_server import ModelServer
 
 
@@ -30,21 +31,18 @@ async def host_url() -> AsyncIterator[str]:
 async def service(
     host_url: str, model: ModelServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> AsyncIterator[Service]:
-    """The service with a model behind it; what a test leaves of it is nothing."""
-    before = asyncio.all_tasks()
+    """The service in front of a fake model server; nothing remains of it after a test."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         service = Service(host_url, model.url, session)
         yield service
-    async with asyncio.timeout(5):
-        await model.idle()
-        while left := [task for task in asyncio.all_tasks() - before if "chat" in str(task.get_coro())]:
-            await asyncio.wait(left)
-    service.look_for_secrets(caplog.text + capfd.readouterr().err)
+    await model.idle()
+    await finished()
+    service.check_no_secrets(caplog.text + capfd.readouterr().err)
 
 
 @pytest.fixture
 async def model(configure: Callable[..., None]) -> AsyncIterator[ModelServer]:
-    """A model's server, and the service configured to ask it."""
+    """A fake model server, and the service configured to use it."""
     server = await ModelServer.start()
     configure(OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_MODEL="the-model")
     yield server
@@ -53,7 +51,7 @@ async def model(configure: Callable[..., None]) -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 async def configure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., None]]:
-    """Sets the settings anew: these and no others, as in a worker that has just started."""
+    """Sets these settings and no others, as in a worker that has just started."""
 
     clients = []
 
@@ -63,25 +61,36 @@ async def configure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[.
         get_client.cache_clear()
         get_settings.cache_clear()
 
-    def set_anew(**environment: str) -> None:
+    def configure(**environment: str) -> None:
         forget()
         for name in Settings.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
 
-    set_anew()
-    yield set_anew
+    configure()
+    yield configure
     forget()
     for client in clients:
         await client.close()
 
 
-@pytest.fixture
-def logged(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
-    """Reads the log lines of the chats since the last call."""
+async def finished() -> None:
+    """Waits until the service has finished all requests and has written their lines to the log."""
+    async with asyncio.timeout(5):
+        while tasks := [task for task in asyncio.all_tasks() if task.get_name().startswith("chat:")]:
+            await asyncio.wait(tasks)
+    flush()
 
-    def read() -> list[dict[str, Any]]:
-        return [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith('{"chat"')]
+
+@pytest.fixture
+def logged(service: Service, capfd: pytest.CaptureFixture[str]) -> Logged:
+    """Waits until all requests have finished and returns their lines in the log since the last call."""
+
+    async def read() -> list[dict[str, Any]]:
+        await finished()
+        output = capfd.readouterr().out
+        service.check_no_secrets(output)
+        return [json.loads(line) for line in output.splitlines() if line.startswith('{"')]
 
     return read

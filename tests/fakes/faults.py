@@ -1,8 +1,11 @@
-"""Everything a model's server does wrong, or right in a rare way, and what a caller gets for it: the table of the README."""
+"""Everything that a model server can do wrong, or in an unusual way, and what the client receives: `docs/errors.md`."""
 
+import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -11,12 +14,12 @@ from typing import Any
 from tests.client import KEY
 from tests.fakes.model_server import Behaviour, Exchange
 from tests.fakes.responses import (
+    COMPLETION,
     DONE,
     OPENAI,
-    WHOLE,
     chunk,
     event,
-    keeps_silent,
+    never_responds,
     responds,
     stalls_after,
     streams,
@@ -29,7 +32,7 @@ STREAM = b"".join(EVENTS) + DONE
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a caller gets: a status, how many chunks, and the type of the error, in the body or in the last line."""
+    """What the client receives: a status, how many chunks, and the type of the error in the body or on the last line."""
 
     status: int
     chunks: int = 0
@@ -38,46 +41,52 @@ class Outcome:
 
     def __str__(self) -> str:
         if not self.error:
-            return f"{self.status}, the whole answer"
+            return f"{self.status}, the completion"
         after = " with `Retry-After`" if self.retry_after else ""
         if self.status == 200:
-            return f"200, what came, then a line `{self.error}`"
+            return f"200, all chunks received, then the error `{self.error}`"
         return f"{self.status}{after} `{self.error}`"
 
 
-REFUSED = "invalid_request_error"
+REJECTED = "invalid_request_error"
 UPSTREAM = "upstream_error"
 FAILED = Outcome(502, error=UPSTREAM)
-SILENT = Outcome(504, error="timeout_error")
-ANSWERED = Outcome(200, chunks=len(OPENAI))
-ANSWERED_WHOLE = Outcome(200)
+TIMED_OUT = Outcome(504, error="timeout_error")
+STREAMED = Outcome(200, chunks=len(OPENAI))
+COMPLETED = Outcome(200)
 
 
-def broken_after(chunks: int, error: str = UPSTREAM) -> Outcome:
+def fails_after(chunks: int, error: str = UPSTREAM) -> Outcome:
     return Outcome(200, chunks, error)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`kind` is the row of the table; `requests` is how often the server is asked, retries included."""
+    """One fault.
+
+    `kind` is the row of the table; `requests` is how many requests the model server receives, retries included.
+    `previous` is its behaviour with another client's request, and `stray` what it sends on the connection afterwards.
+    """
 
     kind: str
     name: str
     behaviours: tuple[Behaviour, ...]
     outcome: Outcome
-    whole: bool = False
+    complete: bool = False
     requests: int = 1
     chunks: list[Any] | None = None
     message: str | None = None
     code: str | None = None
+    previous: Behaviour | None = None
+    stray: bytes = b""
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.name}{' (whole)' if self.whole else ''}"
+        return f"{self.kind}: {self.name}{' (complete)' if self.complete else ''}"
 
 
 def _both(kind: str, name: str, *behaviours: Behaviour, outcome: Outcome, **more: Any) -> Iterator[Fault]:
-    for whole in (False, True):
-        yield Fault(kind, name, behaviours, outcome, whole=whole, **more)
+    for complete in (False, True):
+        yield Fault(kind, name, behaviours, outcome, complete=complete, **more)
 
 
 _OPENAI_ERROR = {"message": "This model's maximum context length is 8192 tokens.", "type": "invalid_request_error"}
@@ -98,22 +107,31 @@ _VLLM_ERROR = {
     "code": 400,
 }
 _HTML = b"<html><head><title>Sorry</title></head><body><h1>Sorry</h1></body></html>"
+_NO_MESSAGE = "The model server rejected the request."
 
 _BODIES: dict[str, tuple[Any, str, str | None, str | None]] = {
     "OpenAI's body": ({"error": _OPENAI_ERROR}, "application/json", _OPENAI_ERROR["message"], "context_length_exceeded"),
     "Azure's body": ({"error": _AZURE_ERROR}, "application/json", str(_AZURE_ERROR["message"]), "content_filter"),
     "vLLM's body": (_VLLM_ERROR, "application/json", "max_tokens is too large.", None),
     "vLLM's newer body": ({"error": _VLLM_ERROR}, "application/json", "max_tokens is too large.", None),
-    "HTML": (_HTML, "text/html", "The model's server refused the request.", None),
-    "no body": (b"", "text/plain", "The model's server refused the request.", None),
+    "HTML": (_HTML, "text/html", _NO_MESSAGE, None),
+    "no body": (b"", "text/plain", _NO_MESSAGE, None),
     "an error that is a string": ({"error": "no such thing"}, "application/json", "no such thing", None),
-    "an error that is a list": ({"error": [1]}, "application/json", "The model's server refused the request.", None),
-    "the key echoed": (
+    "an error that is a list": ({"error": [1]}, "application/json", _NO_MESSAGE, None),
+    "an error that is null": ({"error": None, "message": "no"}, "application/json", "no", None),
+    "an echo of the key": (
         {"error": {"message": f"Bad key {KEY} given", "code": None}},
         "application/json",
         "Bad key *** given",
         None,
     ),
+    "a code that is a sentence": (
+        {"error": {"message": "No.", "code": "see https://internal.example/?id=7"}},
+        "application/json",
+        "No.",
+        None,
+    ),
+    "an unknown charset": (b"{}", "application/json; charset=zlib_codec", _NO_MESSAGE, None),
 }
 
 
@@ -121,82 +139,85 @@ def _statuses() -> Iterator[Fault]:
     for status in (400, 413, 422):
         for name, (body, content_type, message, code) in _BODIES.items():
             yield from _both(
-                "refuses the content (400, 413, 422)",
+                "rejects the content (400, 413, 422)",
                 f"{status}, {name}",
                 responds(status, body, content_type),
-                outcome=Outcome(status, error=REFUSED),
+                outcome=Outcome(status, error=REJECTED),
                 message=message,
                 code=code,
             )
     for status in (401, 403, 404):
         for name, (body, content_type, _, _) in _BODIES.items():
             yield from _both(
-                "refuses this service (401, 403, 404)",
+                "rejects this service (401, 403, 404)",
                 f"{status}, {name}",
                 responds(status, body, content_type),
                 outcome=FAILED,
-                message="The model's server refused this service.",
+                message="The model server rejected this service.",
             )
     for status in (500, 502, 504, 529, 408, 409):
         for name, (body, content_type, _, _) in _BODIES.items():
             yield Fault(
-                "fails (5xx, 408, 409), three times",
+                "fails (5xx, 408, 409) three times",
                 f"{status}, {name}",
                 (responds(status, body, content_type, retry_after_ms="1"),),
                 FAILED,
                 requests=3,
             )
-    yield Fault("fails (5xx, 408, 409), three times", "503, and says no time", (responds(503, b""),), FAILED, requests=3)
+    yield Fault("fails (5xx, 408, 409) three times", "503 without Retry-After", (responds(503, b""),), FAILED, requests=3)
+    kind = "responds with another status"
     for status in (402, 405, 418, 451):
-        yield from _both(
-            "answers with another status", str(status), responds(status, {"error": _OPENAI_ERROR}), outcome=FAILED
-        )
+        yield from _both(kind, str(status), responds(status, {"error": _OPENAI_ERROR}), outcome=FAILED)
     not_modified = sends(b"HTTP/1.1 304 Not Modified\r\n\r\n", chunked=False)
-    yield from _both("answers with another status", "304", not_modified, outcome=FAILED)
-    quota = {
+    yield from _both(kind, "304", not_modified, outcome=FAILED)
+    redirect = responds(307, b"", location="http://192.0.2.1/", set_cookie="a=b")
+    yield from _both(kind, "a redirect", redirect, outcome=FAILED)
+    yield Fault(kind, "101 without Upgrade", (sends(b"HTTP/1.1 101 OK\r\n\r\n", chunked=False),), FAILED)
+    limit = {
         "error": {"message": f"Rate limit reached for org-1 with {KEY}", "type": "tokens", "code": "rate_limit_exceeded"}
     }
     soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     for name, header in [("30 seconds", "30"), ("half an hour", "1800"), ("a date", soon), ("3.5 seconds", "3.5")]:
         for status, error in [(429, "rate_limit_error"), (503, UPSTREAM)]:
-            yield from _both(
-                f"is out of quota or busy ({status}) for more than 2 s",
+            yield Fault(
+                f"is {'rate limited' if status == 429 else 'overloaded'} ({status}) for more than 2 s",
                 name,
-                responds(status, quota, retry_after=header),
-                outcome=Outcome(status, error=error, retry_after=True),
+                (responds(status, limit, retry_after=header),),
+                Outcome(status, error=error, retry_after=True),
             )
+    kind = "is rate limited (429) three times"
     yield from _both(
-        "is out of quota (429), three times",
-        "with a short wait",
-        responds(429, quota, retry_after_ms="1"),
+        kind,
+        "for a short time",
+        responds(429, limit, retry_after_ms="1"),
         outcome=Outcome(429, error="rate_limit_error", retry_after=True),
         requests=3,
         code="rate_limit_exceeded",
     )
     yield from _both(
-        "is out of quota (429), three times",
-        "and says no time",
-        responds(429, quota),
-        outcome=Outcome(429, error="rate_limit_error"),
-        requests=3,
+        kind, "without Retry-After", responds(429, limit), outcome=Outcome(429, error="rate_limit_error"), requests=3
     )
+    for name, header in [("a Retry-After in UTF-8", "später"), ("a Retry-After with a key", KEY)]:
+        yield Fault(
+            kind, name, (responds(429, limit, retry_after=header),), Outcome(429, error="rate_limit_error"), requests=3
+        )
 
 
 def _recoveries() -> Iterator[Fault]:
-    kind = "fails once or twice, then answers"
-    good, whole = streams(OPENAI), responds(200, WHOLE)
+    kind = "fails once or twice, then responds"
+    good, complete = streams(OPENAI), responds(200, COMPLETION)
     first: dict[str, Behaviour] = {
         "500": responds(500, _HTML, retry_after_ms="1"),
         "409": responds(409, _VLLM_ERROR, retry_after_ms="1"),
         "429 with a wait of a second": responds(429, b"", retry_after="1"),
-        "503 with a date that is past": responds(503, b"", retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+        "503 with a date in the past": responds(503, b"", retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
         "a reset": _resets_at_once,
         "closed": _closes_at_once,
     }
     for name, behaviour in first.items():
-        yield Fault(kind, name, (behaviour, good), ANSWERED, requests=2)
-    yield Fault(kind, "500", (first["500"], whole), ANSWERED_WHOLE, whole=True, requests=2)
-    yield Fault(kind, "twice 500", (first["500"], first["500"], good), ANSWERED, requests=3)
+        yield Fault(kind, name, (behaviour, good), STREAMED, requests=2)
+    yield Fault(kind, "500", (first["500"], complete), COMPLETED, complete=True, requests=2)
+    yield Fault(kind, "twice 500", (first["500"], first["500"], good), STREAMED, requests=3)
 
 
 async def _resets_at_once(exchange: Exchange) -> None:
@@ -208,7 +229,7 @@ async def _closes_at_once(exchange: Exchange) -> None:
 
 
 def sends(*pieces: bytes, then: str = "close", chunked: bool = True) -> Behaviour:
-    """Begins an answer, sends these pieces of its body, and breaks off."""
+    """Begins a response, sends these pieces of its body, and closes or resets the connection, or stalls."""
 
     async def behave(exchange: Exchange) -> None:
         if chunked:
@@ -217,79 +238,102 @@ def sends(*pieces: bytes, then: str = "close", chunked: bool = True) -> Behaviou
             await (exchange.chunk if chunked else exchange.send)(piece)
         if then == "reset":
             exchange.reset()
-        elif then == "silence":
-            await exchange.until_gone()
+        elif then == "stall":
+            await exchange.wait_closed()
 
     return behave
 
 
 def _connections() -> Iterator[Fault]:
-    kind = "is unreachable, three times"
+    kind = "cannot be reached three times"
     yield from _both(kind, "resets the connection", _resets_at_once, outcome=FAILED, requests=3)
     yield from _both(kind, "closes the connection", _closes_at_once, outcome=FAILED, requests=3)
-    yield Fault(kind, "answers what is not HTTP", (sends(b"SSH-2.0-OpenSSH_9.6\r\n", chunked=False),), FAILED, requests=3)
-    kind = "is silent before its first chunk"
-    yield from _both(kind, "no headers", keeps_silent, outcome=SILENT)
-    yield from _both(kind, "no body", stalls_after(), outcome=SILENT)
-    yield Fault(kind, "half an event", (stalls_after(EVENTS[0][:50]),), SILENT)
-    yield Fault(kind, "comments alone", (stalls_after(b": hold on\n\n"),), SILENT)
-    yield Fault(kind, "half a body", (stalls_after(json.dumps(WHOLE).encode()[:50]),), SILENT, whole=True)
-    yield from _both(kind, "half an error's body", _stalls_in_an_error, outcome=SILENT)
-    kind = "falls silent in mid-stream"
-    yield Fault(kind, "between chunks", (stalls_after(*EVENTS[:2]),), broken_after(2, "timeout_error"))
-    yield Fault(kind, "in a chunk", (stalls_after(*EVENTS[:2], EVENTS[2][:70]),), broken_after(2, "timeout_error"))
-    yield Fault(kind, "before [DONE]", (stalls_after(*EVENTS),), broken_after(len(EVENTS), "timeout_error"))
-    kind = "breaks off in mid-stream"
+    yield Fault(
+        kind, "sends something that is not HTTP", (sends(b"SSH-2.0-OpenSSH_9.6\r\n", chunked=False),), FAILED, requests=3
+    )
+    kind = "sends no chunk in time"
+    yield from _both(kind, "no headers", never_responds, outcome=TIMED_OUT)
+    yield from _both(kind, "no body", stalls_after(), outcome=TIMED_OUT)
+    yield Fault(kind, "half an event", (stalls_after(EVENTS[0][:50]),), TIMED_OUT)
+    yield Fault(kind, "one comment", (stalls_after(b": hold on\n\n"),), TIMED_OUT)
+    yield Fault(kind, "comments again and again", (_repeats(b": hold on\n\n"),), TIMED_OUT)
+    yield Fault(kind, "an event byte by byte", (_repeats(b" ", first=b"data:"),), TIMED_OUT)
+    yield Fault(kind, "half a body", (stalls_after(json.dumps(COMPLETION).encode()[:50]),), TIMED_OUT, complete=True)
+    yield Fault(kind, "a body byte by byte", (_repeats(b" "),), TIMED_OUT, complete=True)
+    yield from _both(kind, "half the body of an error", _stalls_in_an_error, outcome=TIMED_OUT)
+    kind = "stops sending mid-stream"
+    timed_out = "timeout_error"
+    yield Fault(kind, "between chunks", (stalls_after(*EVENTS[:2]),), fails_after(2, timed_out))
+    yield Fault(kind, "in a chunk", (stalls_after(*EVENTS[:2], EVENTS[2][:70]),), fails_after(2, timed_out))
+    yield Fault(kind, "before [DONE]", (stalls_after(*EVENTS),), fails_after(len(EVENTS), timed_out))
+    yield Fault(
+        kind, "but for comments", (_repeats(b": hold on\n\n", first=b"".join(EVENTS[:2])),), fails_after(2, timed_out)
+    )
+    kind = "closes the connection mid-stream"
     for then in ("close", "reset"):
         name = {"close": "FIN", "reset": "RST"}[then]
-        yield Fault(kind, f"{name} between chunks", (sends(*EVENTS[:2], then=then),), broken_after(2))
-        yield Fault(kind, f"{name} in a chunk", (sends(*EVENTS[:2], EVENTS[2][:70], then=then),), broken_after(2))
+        yield Fault(kind, f"{name} between chunks", (sends(*EVENTS[:2], then=then),), fails_after(2))
+        yield Fault(kind, f"{name} in a chunk", (sends(*EVENTS[:2], EVENTS[2][:70], then=then),), fails_after(2))
         half = EVENTS[2].index("巴".encode()) + 1
-        yield Fault(kind, f"{name} in a character", (sends(*EVENTS[:2], EVENTS[2][:half], then=then),), broken_after(2))
-        yield Fault("breaks off before its first chunk", name, (sends(EVENTS[0][:40], then=then),), FAILED)
-        yield Fault(
-            "breaks off in a whole answer", name, (sends(json.dumps(WHOLE).encode()[:80], then=then),), FAILED, whole=True
-        )
-    yield Fault(kind, "a clean end", (streams_bytes(*EVENTS[:2]),), broken_after(2))
-    yield Fault(kind, "a clean end in an event", (streams_bytes(*EVENTS[:2], EVENTS[2].strip()),), broken_after(2))
-    yield Fault(kind, "not as HTTP says", (sends(*EVENTS[:2], b"", then="close"),), broken_after(2))
+        yield Fault(kind, f"{name} in a character", (sends(*EVENTS[:2], EVENTS[2][:half], then=then),), fails_after(2))
+        yield Fault("closes the connection before the first chunk", name, (sends(EVENTS[0][:40], then=then),), FAILED)
+        half_completion = sends(json.dumps(COMPLETION).encode()[:80], then=then)
+        yield Fault("closes the connection in a complete response", name, (half_completion,), FAILED, complete=True)
+    yield Fault(kind, "a proper end", (streams_bytes(*EVENTS[:2]),), fails_after(2))
+    yield Fault(kind, "a proper end in an event", (streams_bytes(*EVENTS[:2], EVENTS[2].strip()),), fails_after(2))
+    yield Fault(kind, "an empty HTTP chunk", (sends(*EVENTS[:2], b"", then="close"),), fails_after(2))
+
+
+def _repeats(piece: bytes, first: bytes = b"") -> Behaviour:
+    """Sends a piece again and again, sooner than any timeout."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.chunk(first + piece)
+        while not exchange.closed.is_set():
+            await exchange.chunk(piece)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(exchange.wait_closed(), 0.02)
+
+    return behave
 
 
 async def _stalls_in_an_error(exchange: Exchange) -> None:
     await exchange.begin(500, "application/json")
     await exchange.chunk(b'{"error": ')
-    await exchange.until_gone()
+    await exchange.wait_closed()
 
 
 def _error_events() -> Iterator[Fault]:
     busy = {"message": f"The engine is overloaded, {KEY}", "type": "server_error", "code": None}
     for name, data, error, status in [
         ("OpenAI's", event({"error": busy}), UPSTREAM, 502),
-        ("with choices beside it", event({"error": busy, "choices": []}), UPSTREAM, 502),
+        ("beside choices", event({"error": busy, "choices": []}), UPSTREAM, 502),
         ("named error", b"event: error\n" + event(busy), UPSTREAM, 502),
         ("named error, wrapped", b"event: error\n" + event({"error": busy}), UPSTREAM, 502),
         ("a string", event({"error": "boom"}), UPSTREAM, 502),
         ("of lists", event({"error": {"type": ["a"], "code": {"b": 1}, "message": [2]}}), UPSTREAM, 502),
         ("llama.cpp's", event({"error": {"code": 500, "message": "no slot", "type": "server_error"}}), UPSTREAM, 502),
-        ("vLLM's refusal", event({"error": _VLLM_ERROR}), REFUSED, 400),
-        ("Azure's content filter", event({"error": _AZURE_ERROR}), REFUSED, 400),
+        ("vLLM's rejection", event({"error": _VLLM_ERROR}), REJECTED, 400),
+        ("Azure's content filter", event({"error": _AZURE_ERROR}), REJECTED, 400),
         (
             "OpenAI's rate limit",
             event({"error": {"type": "tokens", "code": "rate_limit_exceeded"}}),
             "rate_limit_error",
             429,
         ),
-        ("with a key refused", event({"error": {"code": 401, "message": f"bad key {KEY}"}}), UPSTREAM, 502),
+        ("a rejected key", event({"error": {"code": 401, "message": f"bad key {KEY}"}}), UPSTREAM, 502),
+        ("of 2 MiB", event({"error": {"message": "x" * (2 << 20)}}), UPSTREAM, 502),
     ]:
         yield Fault("sends an error as its first event", name, (streams_bytes(data, DONE),), Outcome(status, error=error))
         yield Fault(
-            "sends an error event in mid-stream",
+            "sends an error mid-stream",
             name,
             (streams_bytes(*EVENTS[:3], data, *EVENTS[3:], DONE),),
-            broken_after(3, error),
+            fails_after(3, error),
         )
-    yield Fault("answers 200 with an error", "OpenAI's", (responds(200, {"error": busy}),), FAILED, whole=True)
-    yield Fault("answers 200 with an error", "as JSON", (responds(200, {"error": busy}),), FAILED)
+    yield Fault("responds 200 with an error", "OpenAI's", (responds(200, {"error": busy}),), FAILED, complete=True)
+    yield Fault("responds 200 with an error", "as JSON", (responds(200, {"error": busy}),), FAILED)
 
 
 def _nonsense() -> Iterator[Fault]:
@@ -308,78 +352,74 @@ def _nonsense() -> Iterator[Fault]:
         ("invalid UTF-8", b'data: {"choices": [], "a": "\xff\xfe"}\n\n'),
         ("a half character", b'data: {"choices": [], "a": "\xe5\xb7"}\n\n'),
         ("a surrogate as bytes", b'data: {"choices": [], "a": "\xed\xa0\x80"}\n\n'),
+        ("a lone surrogate and more", b'data: {"choices": [], "a": "\\ud800"}}\n\n'),
+        ("deep nesting", b'data: {"a": ' + b"[" * 200_000 + b"\n\n"),
     ]:
-        yield Fault("sends what is no JSON object, at first", name, (streams_bytes(data, *EVENTS, DONE),), FAILED)
+        yield Fault("first sends an event that is not a JSON object", name, (streams_bytes(data, *EVENTS, DONE),), FAILED)
         yield Fault(
-            "sends what is no JSON object, in mid-stream",
+            "sends an event that is not a JSON object mid-stream",
             name,
             (streams_bytes(*EVENTS[:2], data, *EVENTS[2:], DONE),),
-            broken_after(2),
+            fails_after(2),
         )
     for name, body in [
         ("HTML", _HTML),
         ("nothing", b""),
-        ("a whole answer", json.dumps(WHOLE).encode()),
+        ("a complete response", json.dumps(COMPLETION).encode()),
         ("[DONE] alone", DONE),
         ("comments alone", b": nothing\n\n"),
-        ("a head alone", b"data:"),
+        ("a field name alone", b"data:"),
     ]:
-        yield Fault("answers 200 without a chunk", name, (responds(200, body, "text/html"),), FAILED)
-    yield Fault("answers 200 without a chunk", "an event too large", (streams_bytes(b"data: " + b"x" * (17 << 20)),), FAILED)
+        yield Fault("responds 200 without a chunk", name, (responds(200, body, "text/html"),), FAILED)
     for name, body in [
         ("HTML", _HTML),
         ("nothing", b""),
         ("half an object", b'{"choices": ['),
         ("a list", b"[]"),
-        ("no choices", b'{"choices": null}'),
+        ("choices that are null", b'{"choices": null}'),
         ("another object", b'{"hello": "world"}'),
         ("invalid UTF-8", b'{"choices": ["\xff"]}'),
         ("NaN", b'{"choices": [NaN]}'),
     ]:
-        yield Fault("answers 200 with what is no answer", name, (responds(200, body),), FAILED, whole=True)
+        yield Fault(
+            "responds 200 with something that is not a completion", name, (responds(200, body),), FAILED, complete=True
+        )
 
 
-def _rarities() -> Iterator[Fault]:
-    kind = "answers in a rare but right way"
-    yield Fault(kind, "CRLF", (streams_bytes(STREAM.replace(b"\n", b"\r\n")),), ANSWERED)
-    yield Fault(kind, "CR", (streams_bytes(STREAM.replace(b"\n", b"\r")),), ANSWERED)
-    yield Fault(kind, "a BOM", (streams_bytes(b"\xef\xbb\xbf" + STREAM),), ANSWERED)
-    yield Fault(kind, "comments", (streams_bytes(*(b": ping\n\n" + data for data in EVENTS), DONE),), ANSWERED)
-    yield Fault(kind, "ids and retries", (streams_bytes(*(b"id: 7\nretry: 10\n" + e for e in EVENTS), DONE),), ANSWERED)
-    yield Fault(kind, "only a retry", (streams_bytes(b"retry: 1000\n\n", STREAM),), ANSWERED)
-    yield Fault(kind, "named events", (streams_bytes(*(b"event: chunk\n" + e for e in EVENTS), DONE),), ANSWERED)
-    yield Fault(kind, "no space after data:", (streams_bytes(STREAM.replace(b"data: ", b"data:")),), ANSWERED)
+def _unusual() -> Iterator[Fault]:
+    kind = "responds in an unusual but valid way"
+    yield Fault(kind, "CRLF", (streams_bytes(STREAM.replace(b"\n", b"\r\n")),), STREAMED)
+    yield Fault(kind, "CR", (streams_bytes(STREAM.replace(b"\n", b"\r")),), STREAMED)
+    yield Fault(kind, "a BOM", (streams_bytes(b"\xef\xbb\xbf" + STREAM),), STREAMED)
+    yield Fault(kind, "comments", (streams_bytes(*(b": ping\n\n" + data for data in EVENTS), DONE),), STREAMED)
+    yield Fault(kind, "ids and retries", (streams_bytes(*(b"id: 7\nretry: 10\n" + e for e in EVENTS), DONE),), STREAMED)
+    yield Fault(kind, "only a retry", (streams_bytes(b"retry: 1000\n\n", STREAM),), STREAMED)
+    yield Fault(kind, "named events", (streams_bytes(*(b"event: chunk\n" + e for e in EVENTS), DONE),), STREAMED)
+    yield Fault(kind, "no space after data:", (streams_bytes(STREAM.replace(b"data: ", b"data:")),), STREAMED)
+    yield Fault(kind, "a space after [DONE]", (streams_bytes(*EVENTS, b"data: [DONE] \n\n"),), STREAMED)
+    nulls = [{**value, "error": None} for value in OPENAI]
+    yield Fault(kind, "errors that are null", (streams(nulls),), STREAMED, chunks=nulls)
+    yield Fault(kind, "an error that is null", (responds(200, {**COMPLETION, "error": None}),), COMPLETED, complete=True)
     lines = b"".join(
         b"".join(b"data: " + line + b"\n" for line in json.dumps(value, indent=1).encode().splitlines()) + b"\n"
         for value in OPENAI
     )
-    yield Fault(kind, "data on several lines", (streams_bytes(lines, DONE),), ANSWERED)
-    yield Fault(kind, "each byte a packet", (streams_bytes(*(STREAM[i : i + 1] for i in range(len(STREAM)))),), ANSWERED)
-    yield Fault(kind, "all in one packet", (streams_bytes(STREAM),), ANSWERED)
-    yield Fault(kind, "events after [DONE]", (streams_bytes(STREAM, *EVENTS, b"data: junk\n\n"),), ANSWERED)
-    yield Fault(kind, "never closed after [DONE]", (stalls_after(STREAM),), ANSWERED)
-    yield Fault(kind, "reset after [DONE]", (sends(STREAM, then="reset"),), ANSWERED)
-    yield Fault(kind, "no [DONE]", (streams_bytes(*EVENTS),), ANSWERED)
-    yield Fault(kind, "no [DONE], and a FIN", (_until_closed(b"".join(EVENTS)),), ANSWERED)
-    yield Fault(kind, "until the connection closes", (_until_closed(STREAM),), ANSWERED)
-    yield Fault(kind, "compressed", (streams_bytes(gzip.compress(STREAM), content_encoding="gzip"),), ANSWERED)
+    yield Fault(kind, "data on several lines", (streams_bytes(lines, DONE),), STREAMED)
+    yield Fault(kind, "each byte a packet", (streams_bytes(*(STREAM[i : i + 1] for i in range(len(STREAM)))),), STREAMED)
+    yield Fault(kind, "all in one packet", (streams_bytes(STREAM),), STREAMED)
+    yield Fault(kind, "events after [DONE]", (streams_bytes(STREAM, *EVENTS, b"data: junk\n\n"),), STREAMED)
+    yield Fault(kind, "never closed after [DONE]", (stalls_after(STREAM),), STREAMED)
+    yield Fault(kind, "reset after [DONE]", (sends(STREAM, then="reset"),), STREAMED)
+    yield Fault(kind, "no [DONE]", (streams_bytes(*EVENTS),), STREAMED)
+    yield Fault(kind, "no [DONE], and a FIN", (_until_closed(b"".join(EVENTS)),), STREAMED)
+    yield Fault(kind, "until the connection closes", (_until_closed(STREAM),), STREAMED)
+    yield Fault(kind, "gzip", (streams_bytes(gzip.compress(STREAM), content_encoding="gzip"),), STREAMED)
+    yield Fault(kind, "deflate", (streams_bytes(zlib.compress(STREAM), content_encoding="deflate"),), STREAMED)
     packed = gzip.compress(STREAM)
-    yield Fault(
-        kind,
-        "compressed, each byte a packet",
-        (streams_bytes(*(packed[i : i + 1] for i in range(len(packed))), content_encoding="gzip"),),
-        ANSWERED,
-    )
-    yield Fault(
-        "breaks off before its first chunk",
-        "what says it is compressed and is not",
-        (streams_bytes(STREAM, content_encoding="gzip"),),
-        FAILED,
-    )
-    body = json.dumps(WHOLE).encode()
-    yield Fault(
-        kind, "compressed", (responds(200, gzip.compress(body), content_encoding="gzip"),), ANSWERED_WHOLE, whole=True
-    )
+    pieces = [packed[i : i + 1] for i in range(len(packed))]
+    yield Fault(kind, "gzip, each byte a packet", (streams_bytes(*pieces, content_encoding="gzip"),), STREAMED)
+    body = gzip.compress(json.dumps(COMPLETION).encode())
+    yield Fault(kind, "gzip", (responds(200, body, content_encoding="gzip"),), COMPLETED, complete=True)
     odd = [
         chunk({"content": "line\u2028paragraph\u2029next\u0085line\u000b\u000c\u001c end"}),
         chunk({"content": '\u2028"\\u2028'}),
@@ -393,18 +433,103 @@ def _rarities() -> Iterator[Fault]:
     half = chunk({"content": "\ud83d half \udc00"})
     escaped = b"data: " + json.dumps(half).encode() + b"\n\n"
     yield Fault(
-        kind, "half surrogates", (streams_bytes(escaped, STREAM),), Outcome(200, 1 + len(OPENAI)), chunks=[half, *OPENAI]
+        kind, "lone surrogates", (streams_bytes(escaped, STREAM),), Outcome(200, 1 + len(OPENAI)), chunks=[half, *OPENAI]
     )
-    many = [chunk({"content": f" {number}"}) for number in range(20_000)]
-    stream = b"".join(event(value) for value in [*many, chunk({}, "stop")]) + DONE
+    many = [*(chunk({"content": f" {number}"}) for number in range(20_000)), chunk({}, "stop")]
+    stream = b"".join(map(event, many)) + DONE
+    yield Fault(kind, "20,000 chunks in a burst", (streams_bytes(stream),), Outcome(200, len(many)), chunks=many)
     yield Fault(
-        kind, "20,000 chunks in a burst", (streams_bytes(stream),), Outcome(200, 20_001), chunks=[*many, chunk({}, "stop")]
+        kind, "100 Continue", (sends(b"HTTP/1.1 100 Continue\r\n\r\n" * 9 + _HEAD + STREAM, chunked=False),), STREAMED
     )
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 
 
 def _until_closed(body: bytes) -> Behaviour:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-    return sends(head + body, chunked=False)
+    return sends(_HEAD + body, chunked=False)
+
+
+def _too_much() -> Iterator[Fault]:
+    """Bodies that would fill the memory."""
+    kind = "sends more than it may"
+    yield Fault(kind, "an event", (_endless(b"x" * 65536, first=b"data: "),), FAILED)
+    yield Fault(kind, "an event of empty lines", (_endless(b"data:\n" * 10_000),), FAILED)
+    yield Fault(kind, "an event mid-stream", (_endless(b"data:\n" * 10_000, first=b"".join(EVENTS[:2])),), fails_after(2))
+    yield Fault(kind, "an event, compressed", (_endless(b"data:\n" * 200_000, compressed=True),), FAILED)
+    yield Fault(kind, "a body", (_endless(b" " * 65536),), FAILED, complete=True)
+    yield Fault(kind, "a body, compressed", (_endless(b" " * (1 << 20), compressed=True),), FAILED, complete=True)
+    rejected = Outcome(400, error=REJECTED)
+    yield from _both(kind, "an error", _endless(b" " * 65536, status=400), outcome=rejected, message=_NO_MESSAGE)
+    yield Fault(kind, "an error, compressed", (_endless(b" " * (1 << 20), status=400, compressed=True),), rejected)
+    kind = "compresses its response in an unsupported way"
+    twice = gzip.compress(gzip.compress(STREAM))
+    yield Fault(kind, "twice", (streams_bytes(twice, content_encoding="gzip, gzip"),), FAILED)
+    yield Fault(kind, "brotli", (streams_bytes(STREAM, content_encoding="br"),), FAILED)
+    yield Fault(kind, "brotli", (responds(200, COMPLETION, content_encoding="br"),), FAILED, complete=True)
+    yield Fault(kind, "an error", (responds(400, {"error": _OPENAI_ERROR}, content_encoding="br"),), rejected)
+    yield Fault(kind, "not at all", (streams_bytes(STREAM, content_encoding="gzip"),), FAILED)
+
+
+def _endless(piece: bytes, first: bytes = b"", status: int = 200, *, compressed: bool = False) -> Behaviour:
+    """Sends a piece again and again, far beyond every limit, until the service closes the connection."""
+    compressor = zlib.compressobj(wbits=31)
+
+    def encoded(data: bytes) -> bytes:
+        return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH) if compressed else data
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.begin(status, content_encoding="gzip" if compressed else "identity")
+        await exchange.chunk(encoded(first + piece))
+        for _ in range((256 << 20) // len(piece)):
+            if exchange.closed.is_set():
+                return
+            await exchange.chunk(encoded(piece))
+        await exchange.wait_closed()
+
+    return behave
+
+
+def _on_idle_connections() -> Iterator[Fault]:
+    kind = "sends something on an idle connection"
+    body = event(chunk({"content": "for another client"}, "stop")) + DONE
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(body)
+    strays = {
+        "a response": head + body,
+        "three responses": (head + body) * 3,
+        "half a response": (head + body)[:30],
+        "the head of a response": head,
+        "101 without Upgrade": b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n",
+        "a line break": b"\r\n",
+    }
+    for name, stray in strays.items():
+        together = _streams_together_with(stray)
+        yield Fault(kind, f"{name}, in one packet with the last", (streams(OPENAI),), STREAMED, previous=together)
+    strays["something that is not HTTP"] = b"\x00\xff"
+    for name, stray in strays.items():
+        yield Fault(kind, name, (streams(OPENAI),), STREAMED, previous=streams(OPENAI), stray=stray)
+    complete = responds(200, COMPLETION)
+    yield Fault(kind, "a response", (complete,), COMPLETED, complete=True, previous=streams(OPENAI), stray=head + body)
+
+    async def sets_a_cookie(exchange: Exchange) -> None:
+        await exchange.begin(set_cookie="session=of-another-client; Path=/")
+        await exchange.chunk(STREAM)
+        await exchange.end()
+
+    yield Fault("sets cookies", "in another client's response", (streams(OPENAI),), STREAMED, previous=sets_a_cookie)
+
+
+def _streams_together_with(stray: bytes) -> Behaviour:
+    """Sends a completion, and in the same packet something that no request asked for."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.chunk(STREAM)
+        exchange.finished = True
+        await exchange.send(b"0\r\n\r\n" + stray)
+
+    return behave
 
 
 FAULTS = [
@@ -413,5 +538,7 @@ FAULTS = [
     *_connections(),
     *_error_events(),
     *_nonsense(),
-    *_rarities(),
+    *_too_much(),
+    *_on_idle_connections(),
+    *_unusual(),
 ]

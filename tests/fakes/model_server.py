@@ -1,4 +1,4 @@
-"""A model's server over raw sockets that does what a test says: OpenAI's and Azure's part, and every fault they can have."""
+"""A fake model server over raw sockets that behaves as a test says: like OpenAI and Azure, and with every fault."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ type Behaviour = Callable[["Exchange"], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came."""
+    """A request as received."""
 
     method: str
     path: str
@@ -26,11 +26,11 @@ class Received:
 
 
 class Exchange:
-    """One request and the answer to it. `gone` is set when the other side has closed the connection."""
+    """One request and the response to it. `closed` is set when the client has closed the connection."""
 
-    def __init__(self, request: Received, writer: asyncio.StreamWriter, gone: asyncio.Event) -> None:
+    def __init__(self, request: Received, writer: asyncio.StreamWriter, closed: asyncio.Event) -> None:
         self.request = request
-        self.gone = gone
+        self.closed = closed
         self.finished = False
         self._writer = writer
 
@@ -39,23 +39,23 @@ class Exchange:
         await self._writer.drain()
 
     async def begin(self, status: int = 200, content_type: str = "text/event-stream", **headers: str) -> None:
-        """Sends the head of an answer whose body comes in chunks."""
+        """Sends the head of a response whose body is chunked."""
         fields = {"content-type": content_type, "transfer-encoding": "chunked"}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         await self.send(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode())
 
     async def chunk(self, data: bytes) -> None:
-        """Sends a piece of the body, as one packet if the network lets it."""
+        """Sends a piece of the body, as one packet if the network allows it."""
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def end(self) -> None:
-        """Ends the body as HTTP says, so that the connection can serve another request."""
+        """Ends the body as HTTP specifies, so that the connection can be reused."""
         self.finished = True
         await self.send(b"0\r\n\r\n")
 
     async def respond(self, status: int, body: bytes, content_type: str = "application/json", **headers: str) -> None:
-        """Sends a whole answer."""
+        """Sends a complete response."""
         await self.begin(status, content_type, **headers)
         if body:
             await self.chunk(body)
@@ -71,29 +71,29 @@ class Exchange:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    async def until_gone(self) -> None:
-        """Keeps silent until the other side closes the connection."""
-        await self.gone.wait()
+    async def wait_closed(self) -> None:
+        """Sends nothing until the client closes the connection."""
+        await self.closed.wait()
 
 
 class _Reader(asyncio.StreamReader):
-    """Notices the end of the connection, whatever else is read from it or not."""
+    """Sets `closed` at the end of the connection, whether or not anything reads from it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gone = asyncio.Event()
+        self.closed = asyncio.Event()
 
     def feed_eof(self) -> None:
-        self.gone.set()
+        self.closed.set()
         super().feed_eof()
 
     def set_exception(self, exc: Exception) -> None:
-        self.gone.set()
+        self.closed.set()
         super().set_exception(exc)
 
 
 class ModelServer:
-    """Listens on a free port of this machine and answers each request with the next behaviour, the last one for ever."""
+    """Listens on a free port of this machine; each request takes the next behaviour, the last one again and again."""
 
     def __init__(self) -> None:
         self.requests: list[Received] = []
@@ -121,8 +121,8 @@ class ModelServer:
         host, port = self._server.sockets[0].getsockname()
         return f"http://{host}:{port}"
 
-    def answers(self, *behaviours: Behaviour) -> None:
-        """Chooses the behaviours for the requests to come."""
+    def respond_with(self, *behaviours: Behaviour) -> None:
+        """Sets the behaviours for the requests that follow."""
         self._behaviours = list(behaviours)
 
     async def stop(self) -> None:
@@ -132,13 +132,13 @@ class ModelServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def arrived(self, count: int = 1) -> Exchange:
-        """Waits until that many requests have come, and returns the last exchange."""
+        """Waits until that many requests have arrived, and returns the last exchange."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self.exchanges) >= count)
         return self.exchanges[-1]
 
     async def idle(self) -> None:
-        """Waits until no request is being answered."""
+        """Waits until no response is under way."""
         await self._idle.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,13 +150,13 @@ class ModelServer:
         self.connections += 1
         try:
             while request := await _read_request(reader):
-                await self._answer(Exchange(request, writer, reader.gone))
+                await self._respond(Exchange(request, writer, reader.closed))
         except ConnectionError:
             pass
         finally:
             writer.close()
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _respond(self, exchange: Exchange) -> None:
         self.requests.append(exchange.request)
         behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
         self.open_exchanges += 1
@@ -166,9 +166,9 @@ class ModelServer:
                 self.exchanges.append(exchange)
                 self._arrived.notify_all()
             await behaviour(exchange)
-            if not exchange.finished:  # this connection can't carry another answer
+            if not exchange.finished:  # this connection cannot carry another response
                 exchange.close()
-                await exchange.gone.wait()
+                await exchange.closed.wait()
         finally:
             self.open_exchanges -= 1
             if not self.open_exchanges:

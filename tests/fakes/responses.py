@@ -1,4 +1,4 @@
-"""What models' servers answer, as they send it: OpenAI's, Azure's and llama.cpp's chunks, and how they come."""
+"""What a model server sends: OpenAI's, Azure's and llama.cpp's chunks, and how they arrive."""
 
 import asyncio
 import json
@@ -31,12 +31,18 @@ def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None,
     }
 
 
-USAGE = {"prompt_tokens": 25, "completion_tokens": 3, "total_tokens": 28}
+USAGE = {
+    "prompt_tokens": 25,
+    "completion_tokens": 3,
+    "total_tokens": 28,
+    "prompt_tokens_details": {"cached_tokens": 20, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 1},
+}
 
 OPENAI = [
     chunk({"role": "assistant", "content": "", "refusal": None}, obfuscation="x1"),
     chunk({"content": "The capital"}, obfuscation="y"),
-    chunk({"content": " is Paris – 巴黎 🗼."}, a_key_of_tomorrow={"deep": [1, 2.5, True]}),
+    chunk({"content": " is Paris – 巴黎 🗼."}, a_future_key={"deep": [1, 2.5, True]}),
     chunk({}, "stop"),
     chunk(choices=[], usage=USAGE),
 ]
@@ -76,7 +82,7 @@ TOOL_CALL = [
     chunk({}, "tool_calls"),
 ]
 
-WHOLE = {
+COMPLETION = {
     "id": "chatcmpl-2",
     "object": "chat.completion",
     "created": 1763800000,
@@ -90,12 +96,12 @@ WHOLE = {
         }
     ],
     "usage": USAGE,
-    "a_key_of_tomorrow": [None, 1.0],
+    "a_future_key": [None, 1.0],
 }
 
 
 def streams(chunks: Sequence[Any], after: bytes = DONE) -> Behaviour:
-    """Sends each chunk as an event of its own."""
+    """Sends each chunk as an event."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.begin()
@@ -120,7 +126,7 @@ def streams_bytes(*pieces: bytes, content_encoding: str = "identity") -> Behavio
 
 
 def responds(status: int, body: Any, content_type: str = "application/json", **headers: str) -> Behaviour:
-    """Sends a whole answer: bytes as they are, anything else as JSON."""
+    """Sends a complete response: bytes as they are, anything else as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     async def behave(exchange: Exchange) -> None:
@@ -130,7 +136,7 @@ def responds(status: int, body: Any, content_type: str = "application/json", **h
 
 
 class Steps:
-    """Sends each chunk when the test says so."""
+    """Sends each chunk when the test calls `step`."""
 
     def __init__(self, chunks: Sequence[Any]) -> None:
         self._chunks = [event(value) for value in chunks] + [DONE]
@@ -147,18 +153,18 @@ class Steps:
         await exchange.end()
 
 
-async def keeps_silent(exchange: Exchange) -> None:
-    """Takes the request and never says a word."""
-    await exchange.until_gone()
+async def never_responds(exchange: Exchange) -> None:
+    """Receives the request and sends nothing."""
+    await exchange.wait_closed()
 
 
 def stalls_after(*pieces: bytes) -> Behaviour:
-    """Begins to answer, and then says no more."""
+    """Begins a response and sends nothing after these pieces of its body."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.begin()
         for piece in pieces:
             await exchange.chunk(piece)
-        await exchange.until_gone()
+        await exchange.wait_closed()
 
     return behave

@@ -1,4 +1,4 @@
-// The AI Chat Protocol's own client: asks as the arguments say, and prints what it got as lines of JSON.
+// The AI Chat Protocol's own client: sends what the arguments say, and prints what it receives as lines of JSON.
 import { AIChatProtocolClient } from "@microsoft/ai-chat-protocol";
 
 const [endpoint, mode] = process.argv.slice(2);
@@ -8,7 +8,7 @@ const options = { context: { a: 1 }, sessionState: { turn: 3, who: [null, "ünï
 const print = (value) => console.log(JSON.stringify(value));
 
 try {
-  if (mode === "whole") {
+  if (mode === "complete") {
     print(await client.getCompletion(messages, options));
   } else {
     const abort = new AbortController();

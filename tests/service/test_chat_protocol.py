@@ -1,4 +1,4 @@
-"""Microsoft's AI Chat Protocol: as its own npm client sees it, and line by line."""
+"""Microsoft's AI Chat Protocol: with its own npm client, and line by line."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from local.settings import APP_DIR
 from tests.client import QUESTION, Service
 from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import AZURE, OPENAI, TOOL_CALL, WHOLE, event, responds, stalls_after, streams, streams_bytes
+from tests.fakes.responses import AZURE, COMPLETION, OPENAI, TOOL_CALL, event, responds, stalls_after, streams, streams_bytes
 
 CLIENT = "@microsoft/ai-chat-protocol@1.0.0-beta.20240814.1"
 SESSION = {"turn": 3, "who": [None, "ünï"]}
@@ -24,7 +24,7 @@ PATHS = ["/api/chat-protocol", "/api/chat-protocol/stream"]
 def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client installed."""
     folder = tmp_path_factory.mktemp("client")
-    assert shutil.which("npm"), "the protocol's client needs Node.js and npm to be installed"
+    assert shutil.which("npm"), "the protocol's client requires Node.js and npm"
     options = ["--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
     subprocess.run(["npm", "install", *options, CLIENT], check=True, stdout=subprocess.DEVNULL)
     shutil.copy(APP_DIR / "tests" / "service" / "chat_protocol_client.mjs", folder)
@@ -41,15 +41,15 @@ async def client(folder: Path, service: Service, mode: str) -> list[Any]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-async def test_the_client_gets_a_whole_answer(service: Service, model: ModelServer, client_folder: Path) -> None:
-    model.answers(responds(200, WHOLE))
+async def test_client_receives_a_complete_response(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.respond_with(responds(200, COMPLETION))
     message = {"role": "assistant", "content": "Paris – 巴黎."}
-    assert await client(client_folder, service, "whole") == [{"message": message, "sessionState": SESSION}]
+    assert await client(client_folder, service, "complete") == [{"message": message, "sessionState": SESSION}]
     assert model.requests[0].json["stream"] is False
 
 
-async def test_the_client_gets_a_stream(service: Service, model: ModelServer, client_folder: Path) -> None:
-    model.answers(streams(OPENAI))
+async def test_client_receives_a_stream(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.respond_with(streams(OPENAI))
     assert await client(client_folder, service, "streamed") == [
         ROLE,
         {"delta": {"content": "The capital"}},
@@ -58,32 +58,32 @@ async def test_the_client_gets_a_stream(service: Service, model: ModelServer, cl
     assert model.requests[0].json["stream"] is True
 
 
-@pytest.mark.parametrize("mode", ["whole", "streamed"])
-async def test_the_client_gets_an_error(service: Service, model: ModelServer, client_folder: Path, mode: str) -> None:
-    refusal = {"error": {"message": "Too long.", "code": "context_length_exceeded"}}
-    model.answers(responds(400, refusal))
+@pytest.mark.parametrize("mode", ["complete", "streamed"])
+async def test_client_receives_an_error(service: Service, model: ModelServer, client_folder: Path, mode: str) -> None:
+    rejection = {"error": {"message": "Too long.", "code": "context_length_exceeded"}}
+    model.respond_with(responds(400, rejection))
     (thrown,) = await client(client_folder, service, mode)
     assert (thrown["code"], thrown["message"]) == ("context_length_exceeded", "Too long.")
 
 
-async def test_the_client_gets_an_error_in_the_stream(service: Service, model: ModelServer, client_folder: Path) -> None:
-    model.answers(streams_bytes(*map(event, OPENAI[:2])))
+async def test_client_receives_an_error_mid_stream(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.respond_with(streams_bytes(*map(event, OPENAI[:2])))
     *deltas, thrown = await client(client_folder, service, "streamed")
     assert deltas == [ROLE, {"delta": {"content": "The capital"}}]
     assert thrown["code"] == "upstream_error"
-    assert thrown["message"] == "The model's server stopped in the middle of its answer."
+    assert thrown["message"] == "The model server's response ended early."
 
 
-async def test_the_client_aborts(service: Service, model: ModelServer, client_folder: Path) -> None:
-    model.answers(stalls_after(*map(event, OPENAI[:2])))
+async def test_client_abort_closes_upstream(service: Service, model: ModelServer, client_folder: Path) -> None:
+    model.respond_with(stalls_after(*map(event, OPENAI[:2])))
     *deltas, _ = await client(client_folder, service, "abort")
     assert deltas == [ROLE, {"delta": {"content": "The capital"}}]
     async with asyncio.timeout(1):
-        await model.exchanges[0].gone.wait()
+        await model.exchanges[0].closed.wait()
 
 
-async def test_the_stream_on_the_wire(service: Service, model: ModelServer) -> None:
-    model.answers(streams(AZURE), streams(TOOL_CALL))
+async def test_stream_on_the_wire(service: Service, model: ModelServer) -> None:
+    model.respond_with(streams(AZURE), streams(TOOL_CALL))
     async with service.post(path=PATHS[1]) as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "application/jsonl"
@@ -103,9 +103,11 @@ async def test_the_stream_on_the_wire(service: Service, model: ModelServer) -> N
         (b'{"messages": [{"content": "Hi"}], "sessionState": 1e999}', 400, "sessionState"),
         (b" " * ((1 << 20) + 1), 413, "1048576"),
     ],
-    ids=["no JSON", "no message", "a system message", "a context that is none", "infinity", "too large"],
+    ids=["not JSON", "no messages", "a system message", "a context that is a number", "infinity", "too large"],
 )
-async def test_errors(service: Service, model: ModelServer, path: str, body: Any, status: int, message: str) -> None:
+async def test_invalid_request_has_the_protocols_error(
+    service: Service, model: ModelServer, path: str, body: Any, status: int, message: str
+) -> None:
     async with service.post(body, path=path) as response:
         assert response.status == status
         error = (await response.json())["error"]
@@ -116,7 +118,7 @@ async def test_errors(service: Service, model: ModelServer, path: str, body: Any
 
 
 @pytest.mark.parametrize("choices", [[], [1], [{"message": None}], [{"message": {"content": None}}]], ids=json.dumps)
-async def test_an_answer_without_text(service: Service, model: ModelServer, choices: list[Any]) -> None:
-    model.answers(responds(200, {"choices": choices}))
+async def test_completion_without_content(service: Service, model: ModelServer, choices: list[Any]) -> None:
+    model.respond_with(responds(200, {"choices": choices}))
     async with service.post(path=PATHS[0]) as response:
         assert await response.json() == {"message": {"role": "assistant", "content": ""}}

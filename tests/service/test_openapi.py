@@ -1,4 +1,4 @@
-"""The OpenAPI document against the service that it describes."""
+"""The OpenAPI document, held against the models of the requests, the table of errors, and real responses."""
 
 import asyncio
 import json
@@ -10,15 +10,29 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
+from pydantic.json_schema import models_json_schema
 
-from chat.web.openapi import document
+from chat import errors
+from chat.request import ChatRequest, ProtocolRequest
+from local.settings import APP_DIR
 from tests.client import QUESTION, Service
 from tests.fakes.model_server import Behaviour, Exchange, ModelServer
-from tests.fakes.responses import AZURE, OPENAI, WHOLE, responds, streams, streams_bytes
+from tests.fakes.responses import AZURE, COMPLETION, OPENAI, responds, streams
 
-DOCUMENT = json.loads(document())
-CHAT = DOCUMENT["paths"]["/api/chat"]["post"]
-STATUSES = ["400", "401", "413", "415", "422", "429", "500", "502", "503", "504"]
+FILE = APP_DIR / "chat" / "web" / "static" / "openapi.json"
+DOCUMENT = json.loads(FILE.read_bytes())
+SCHEMAS = DOCUMENT["components"]["schemas"]
+
+
+def operation(path: str) -> dict[str, Any]:
+    (operation,) = DOCUMENT["paths"][path].values()
+    return dict(operation)
+
+
+def response(path: str, status: str) -> dict[str, Any]:
+    found = operation(path)["responses"][status]
+    name = found.get("$ref", "").removeprefix("#/components/responses/")
+    return dict(DOCUMENT["components"]["responses"][name] if name else found)
 
 
 def validator(schema: str | dict[str, Any]) -> Draft202012Validator:
@@ -29,46 +43,86 @@ def validator(schema: str | dict[str, Any]) -> Draft202012Validator:
 
 
 def error_example(status: str) -> Any:
-    return CHAT["responses"][status]["content"]["application/json"]["example"]
+    return response("/api/chat", status)["content"]["application/json"]["example"]
 
 
-def test_it_validates() -> None:
+def test_document_is_valid() -> None:
     validate(DOCUMENT)
 
 
-def test_it_tells_of_each_route_that_programs_call() -> None:
+def test_document_has_each_route_for_programs() -> None:
     assert list(DOCUMENT["paths"]) == ["/api/chat", "/api/chat-protocol", "/api/chat-protocol/stream"]
 
 
-@pytest.mark.parametrize("path", DOCUMENT["paths"])
-def test_it_tells_of_each_status(path: str) -> None:
-    assert sorted(DOCUMENT["paths"][path]["post"]["responses"]) == ["200", *STATUSES]
+def raised(kind: type[errors.ChatError]) -> set[int]:
+    return {kind.status} if "status" in vars(kind) else set()
+
+
+def classes(kind: type[errors.ChatError]) -> list[type[errors.ChatError]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in classes(child))]
 
 
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
-def test_each_example_is_as_its_schema_says(path: str) -> None:
-    for response in DOCUMENT["paths"][path]["post"]["responses"].values():
-        for content in response.get("content", {}).values():
+def test_document_has_each_status(path: str) -> None:
+    statuses = set().union(*map(raised, classes(errors.ChatError)))
+    as_upstream = {422, 503}  # passed on from the model server
+    platform = {401}
+    expected = sorted(map(str, {200} | statuses | as_upstream | platform))
+    assert sorted(operation(path)["responses"]) == expected
+
+
+def test_document_has_each_type_of_error() -> None:
+    types = {kind.type for kind in classes(errors.ChatError)[1:]}
+    assert set(SCHEMAS["Error"]["properties"]["error"]["properties"]["type"]["enum"]) == types
+
+
+def without_titles(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: without_titles(value) for key, value in schema.items() if key not in {"title", "description"}}
+    return [without_titles(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def nullable(schema: Any) -> Any:
+    """Pydantic's `anyOf` with null, as the document writes it."""
+    if isinstance(schema, dict):
+        match schema.get("anyOf"):
+            case [{"type": str(kind)}, {"type": "null"}]:
+                return {"type": [kind, "null"], **{k: v for k, v in schema.items() if k != "anyOf"}}
+        return {key: nullable(value) for key, value in schema.items() if key != "additionalProperties"}
+    return schema
+
+
+@pytest.mark.parametrize("model", [ChatRequest, ProtocolRequest])
+def test_schemas_of_requests_are_those_of_the_models(model: type[ChatRequest] | type[ProtocolRequest]) -> None:
+    _, schemas = models_json_schema([(model, "validation")], ref_template="#/components/schemas/{model}")
+    for name, schema in schemas["$defs"].items():
+        assert without_titles(SCHEMAS[name]) == nullable(without_titles(schema))
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_each_example_matches_its_schema(path: str) -> None:
+    for status in operation(path)["responses"]:
+        for content in response(path, status).get("content", {}).values():
             lines = content.get("x-itemSchema")
             values = map(json.loads, content["example"].splitlines()) if lines else [content["example"]]
             for value in values:
                 validator(lines or content["schema"]).validate(value)
 
 
-def test_its_schemas_hold_for_what_models_servers_send() -> None:
+def test_schemas_match_what_model_servers_send() -> None:
     for chunk in [*OPENAI, *AZURE]:
         validator("ChatCompletionChunk").validate(chunk)
-    validator("ChatCompletion").validate(WHOLE)
+    validator("ChatCompletion").validate(COMPLETION)
 
 
-async def test_it_is_what_the_service_serves(service: Service) -> None:
-    async with service.session.get(f"{service.url}/api/openapi.json") as response:
-        assert response.content_type == "application/json"
-        assert await response.read() == document()
+async def test_document_is_served(service: Service) -> None:
+    async with service.session.get(f"{service.url}/api/openapi.json") as served:
+        assert served.content_type == "application/json"
+        assert await served.json() == DOCUMENT
 
 
-def test_the_request_examples() -> None:
-    examples = CHAT["requestBody"]["content"]["application/json"]["examples"]
+def test_request_examples() -> None:
+    examples = operation("/api/chat")["requestBody"]["content"]["application/json"]["examples"]
     assert [example["value"] for example in examples.values()] == [QUESTION, QUESTION | {"stream": False}]
 
 
@@ -81,40 +135,40 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("status", REQUESTS)
-async def test_the_example_of_a_bad_request_is_real(service: Service, status: str) -> None:
-    async with service.session.post(f"{service.url}/api/chat", **REQUESTS[status]) as response:
-        assert await service.read(response) == (int(status), error_example(status))
+async def test_example_of_an_invalid_request_is_real(service: Service, status: str) -> None:
+    async with service.session.post(f"{service.url}/api/chat", **REQUESTS[status]) as sent:
+        assert await service.read(sent) == (int(status), error_example(status))
 
 
 ALTERNATE = {"error": {"message": "messages: Conversation roles must alternate."}}
+LIMIT = {"error": {"code": "rate_limit_exceeded"}}
 FAULTS: dict[str, Behaviour] = {
     "422": responds(422, ALTERNATE),
-    "429": responds(429, {}, retry_after="60"),
-    "502": streams_bytes(b"data: Hello\n\n"),
+    "429": responds(429, LIMIT, retry_after="60"),
     "503": responds(503, {}, retry_after="60"),
 }
 
 
 @pytest.mark.parametrize("status", FAULTS)
-async def test_the_example_of_a_fault_is_real(service: Service, model: ModelServer, status: str) -> None:
-    model.answers(FAULTS[status])
-    assert await service.ask() == (int(status), error_example(status))
+async def test_example_of_a_fault_is_real(service: Service, model: ModelServer, status: str) -> None:
+    model.respond_with(FAULTS[status])
+    assert await service.send() == (int(status), error_example(status))
 
 
 async def test_schemathesis_finds_no_difference(service: Service, model: ModelServer, tmp_path: Path) -> None:
-    async def answer(exchange: Exchange) -> None:
-        await (streams(OPENAI) if exchange.request.json.get("stream") else responds(200, WHOLE))(exchange)
+    async def complete(exchange: Exchange) -> None:
+        await (streams(OPENAI) if exchange.request.json.get("stream") else responds(200, COMPLETION))(exchange)
 
-    model.answers(answer)
+    model.respond_with(complete)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/api/openapi.json", "--url", service.url),
         *("--generation-deterministic", "--max-examples", "50", "--no-color"),
-        # A wrong method is a route not found, to the Functions host; and the local one wants no key.
+        # A wrong method is a route not found to the Functions host, and the local one requires no key.
         *("--exclude-checks", "unsupported_method,ignored_auth"),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, printed.decode()
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
     assert model.requests

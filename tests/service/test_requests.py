@@ -1,22 +1,25 @@
-"""What callers send that is no good: the contract's error, and the model's server is never asked."""
+"""Invalid requests: each receives the contract's error, and the model server receives nothing."""
 
+import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.client import QUESTION, Service
+from tests.client import QUESTION, Configure, Logged, Service
 from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, WHOLE, responds, streams
+from tests.fakes.responses import COMPLETION, OPENAI, responds, streams
 
-Refusal = tuple[int, str | None]
+Rejection = tuple[int, str | None]
 MESSAGE = {"content": "Hi"}
 
-BAD_FIELDS: list[tuple[Any, str | None]] = [
+INVALID_FIELDS: list[tuple[Any, str | None]] = [
     ({}, "messages"),
     ([], None),
     ("messages", None),
@@ -44,9 +47,11 @@ BAD_FIELDS: list[tuple[Any, str | None]] = [
     ({"messages": [MESSAGE], "stream": 1}, "stream"),
     ({"messages": [MESSAGE], "stream": None}, "stream"),
     ({"messages": [MESSAGE] * 1001}, "messages"),
+    ({"messages": [1] * 1001}, "messages"),
+    ({"messages": [1] * 1000}, "messages[0]"),
 ]
 
-BAD_BYTES = {
+INVALID_BYTES = {
     "nothing": b"",
     "white space": b"  \n",
     "truncated": b'{"messages": [{"content": "Hi"',
@@ -63,71 +68,121 @@ BAD_BYTES = {
     "UTF-16": json.dumps(QUESTION).encode("utf-16"),
     "UTF-32": json.dumps(QUESTION).encode("utf-32"),
     "a BOM": b"\xef\xbb\xbf" + json.dumps(QUESTION).encode(),
-    "half a surrogate": b'{"messages": [{"content": "\\ud83d"}]}',
+    "a lone surrogate": b'{"messages": [{"content": "\\ud83d"}]}',
     "a NUL": b'{"messages": [{"content": "\x00"}]}',
     "deep lists": b"[" * 100_000 + b"]" * 100_000,
     "deep lists in a field": b'{"messages": [{"content": "Hi"}], "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
     "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
-    "deep and open": b"[" * 500_000,
+    "deep and not closed": b"[" * 500_000,
     "a multipart form": b"--x\r\ncontent-disposition: form-data\r\n\r\nHi\r\n--x--\r\n",
 }
 
 
-async def refused(service: Service, body: Any, **options: Any) -> Refusal:
-    status, answer = await service.ask(body, **options)
-    assert status >= 400, answer
-    assert answer.keys() == {"error"}
-    assert answer["error"].keys() == {"message", "type", "code", "param"}
-    assert answer["error"]["type"] == "invalid_request_error"
-    assert answer["error"]["message"]
-    return status, answer["error"]["param"]
+async def rejected(service: Service, body: Any, **options: Any) -> Rejection:
+    """Sends a request that is to be rejected, and returns the status and the field that the error names."""
+    status, response = await service.send(body, **options)
+    assert status >= 400, response
+    assert response.keys() == {"error"}
+    assert response["error"].keys() == {"message", "type", "code", "param"}
+    assert response["error"]["type"] == "invalid_request_error"
+    assert response["error"]["message"]
+    return status, response["error"]["param"]
 
 
 @pytest.fixture
-async def never_asked(model: ModelServer) -> AsyncIterator[None]:
+async def nothing_upstream(model: ModelServer) -> AsyncIterator[None]:
     yield
     assert model.requests == []
 
 
-@pytest.mark.usefixtures("never_asked")
-@pytest.mark.parametrize(("body", "param"), BAD_FIELDS, ids=lambda value: json.dumps(value)[:60])
-async def test_a_wrong_field_is_named(service: Service, body: Any, param: str | None) -> None:
-    assert await refused(service, body) == (400, param)
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize(("body", "param"), INVALID_FIELDS, ids=lambda value: json.dumps(value)[:60])
+async def test_invalid_field_is_named(service: Service, body: Any, param: str | None) -> None:
+    assert await rejected(service, body) == (400, param)
 
 
-@pytest.mark.usefixtures("never_asked")
-@pytest.mark.parametrize("body", BAD_BYTES.values(), ids=BAD_BYTES)
-async def test_what_is_no_json(service: Service, body: bytes) -> None:
-    assert await refused(service, body) == (400, None)
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize("body", INVALID_BYTES.values(), ids=INVALID_BYTES)
+async def test_body_that_is_not_json_is_rejected(service: Service, body: bytes) -> None:
+    assert await rejected(service, body) == (400, None)
 
 
-@pytest.mark.usefixtures("never_asked")
+@pytest.mark.usefixtures("nothing_upstream")
 @pytest.mark.parametrize(
     "content_type",
     ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonl", "json"],
 )
-async def test_another_content_type(service: Service, content_type: str) -> None:
+async def test_other_content_type_is_rejected(service: Service, content_type: str) -> None:
     options = {"headers": {"content-type": content_type} if content_type else {}, "skip_auto_headers": ["content-type"]}
-    assert await refused(service, json.dumps(QUESTION).encode(), **options) == (415, None)
+    assert await rejected(service, json.dumps(QUESTION).encode(), **options) == (415, None)
 
 
-@pytest.mark.usefixtures("never_asked")
+@pytest.mark.usefixtures("nothing_upstream")
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 10_000_000], ids=["a byte too many", "10 MB"])
-@pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "in chunks"])
-async def test_too_large(service: Service, size: int, chunked: bool) -> None:
+@pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
+async def test_body_that_is_too_large_is_rejected(service: Service, size: int, chunked: bool) -> None:
     async def pieces() -> AsyncIterator[bytes]:
-        for at in range(0, size, 65536):
-            yield b" " * min(65536, size - at)
+        for start in range(0, size, 65536):
+            yield b" " * min(65536, size - start)
 
     options = {"data": pieces() if chunked else io.BytesIO(b" " * size)}
-    assert await refused(service, b"", **options) == (413, None)
+    assert await rejected(service, b"", **options) == (413, None)
 
 
-@pytest.mark.usefixtures("never_asked")
-async def test_limits_are_settings(service: Service, model: ModelServer, configure: Callable[..., None]) -> None:
+@pytest.mark.usefixtures("nothing_upstream")
+async def test_body_that_never_ends_is_not_read_on(service: Service) -> None:
+    """A client that goes on sending receives the error and is disconnected."""
+    async with sending(service, "transfer-encoding: chunked") as (reader, writer):
+        sent = 0
+        piece = b"%x\r\n%b\r\n" % (65536, b" " * 65536)
+        with suppress(ConnectionError):
+            while sent < 1 << 30:
+                writer.write(piece)
+                await writer.drain()
+                sent += 65536
+        assert sent < 200 << 20, "the body was read on and on"
+        assert b" 413 " in await reader.readuntil(b"\r\n")
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize("head", ["content-length: 100", "transfer-encoding: chunked"])
+async def test_body_that_does_not_arrive_in_time_is_rejected(
+    service: Service, model: ModelServer, configure: Configure, logged: Logged, head: str
+) -> None:
+    configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.3")
+    async with sending(service, head) as (reader, writer):
+        writer.write(b"1\r\n{\r\n" if "chunked" in head else b"{")
+        async with asyncio.timeout(5):
+            assert b" 408 " in await reader.readuntil(b"\r\n")
+            response = await reader.read()  # to the end: the connection is closed
+    error = json.loads(response[response.index(b"{") : response.rindex(b"}") + 1])["error"]
+    assert error == {
+        "message": "The body did not arrive within 0.3 seconds.",
+        "type": "invalid_request_error",
+        "code": None,
+        "param": None,
+    }
+    (line,) = await logged()
+    assert (line["status"], line["error.type"]) == (408, "invalid_request_error")
+
+
+@asynccontextmanager
+async def sending(service: Service, head: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A client that has sent the head of a request."""
+    parts = urlsplit(service.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{head}\r\n\r\n".encode())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+async def test_limits_are_settings(service: Service, model: ModelServer, configure: Configure) -> None:
     configure(OPENAI_BASE_URL=model.url, CHAT_MAX_MESSAGES="2", CHAT_MAX_REQUEST_BYTES="100")
-    assert await refused(service, {"messages": [MESSAGE] * 3}) == (400, "messages")
-    assert await refused(service, {"messages": [{"content": "x" * 100}]}) == (413, None)
+    assert await rejected(service, {"messages": [MESSAGE] * 3}) == (400, "messages")
+    assert await rejected(service, {"messages": [{"content": "x" * 100}]}) == (413, None)
 
 
 json_values = st.recursive(
@@ -147,20 +202,20 @@ any_json = (almost_requests | json_values).map(lambda value: json.dumps(value, e
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=any_json | st.binary(max_size=100))
-async def test_anything_at_all(service: Service, model: ModelServer, body: bytes) -> None:
-    """Whatever comes is refused with 400 and never reaches the model, or is what the contract allows."""
-    asked = len(model.requests)
+async def test_any_body_is_valid_or_rejected(service: Service, model: ModelServer, body: bytes) -> None:
+    """A body is what the contract allows, or is rejected with 400 and not sent upstream."""
+    sent = len(model.requests)
     if is_valid(body):
         wants_stream = json.loads(body).get("stream", True)
-        model.answers(streams(OPENAI) if wants_stream else responds(200, WHOLE))
-        assert (await service.ask(body))[0] == 200
+        model.respond_with(streams(OPENAI) if wants_stream else responds(200, COMPLETION))
+        assert (await service.send(body))[0] == 200
     else:
-        assert (await refused(service, body))[0] == 400
-        assert len(model.requests) == asked
+        assert (await rejected(service, body))[0] == 400
+        assert len(model.requests) == sent
 
 
 def is_valid(body: bytes) -> bool:
-    """The contract's table, said once more and in other words."""
+    """The contract's table, written independently."""
     try:
         request = json.loads(body.decode(), parse_constant=int)
         messages = request["messages"]

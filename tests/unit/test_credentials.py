@@ -1,4 +1,4 @@
-"""The token: fetched once, by however many, and renewed before anybody has to wait for it."""
+"""The token: fetched once for all requests, and renewed before any of them has to wait."""
 
 import asyncio
 import time
@@ -9,97 +9,105 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 
 from chat.credentials import TokenProvider
-from chat.errors import SignInError
+from chat.errors import UpstreamError
 
 
-class EntraID(AsyncTokenCredential):
-    """Stands in for Microsoft Entra ID: gives a token when the test says so."""
+class FakeCredential(AsyncTokenCredential):
+    """Provides tokens that are valid for these numbers of seconds, or fails for 0, once `may_respond` is set."""
 
-    def __init__(self, *good_for: int) -> None:
-        self.asked = 0
-        self.may_answer = asyncio.Event()
-        self._good_for = list(good_for)
+    def __init__(self, *valid_seconds: int) -> None:
+        self.calls = 0
+        self.may_respond = asyncio.Event()
+        self._valid_seconds = list(valid_seconds)
 
     async def get_token(self, *scopes: str, **options: object) -> AccessToken:
         del options
         assert scopes == ("https://cognitiveservices.azure.com/.default",)
-        self.asked += 1
-        number = self.asked
-        await self.may_answer.wait()
-        if not (seconds := self._good_for.pop(0)):
+        self.calls += 1
+        number = self.calls
+        await self.may_respond.wait()
+        if not (seconds := self._valid_seconds.pop(0)):
             raise ClientAuthenticationError("no")
-        return AccessToken(f"token {number}", int(time.time()) + seconds)
+        return AccessToken(f"token-{number}", int(time.time()) + seconds)
 
     async def close(self) -> None: ...
 
     async def __aexit__(self, *exc: object) -> None: ...
 
 
-async def everybody(provider: TokenProvider) -> set[str]:
+def make_provider(*valid_seconds: int, timeout: float = 10) -> tuple[FakeCredential, TokenProvider]:
+    credential = FakeCredential(*valid_seconds)
+    return credential, TokenProvider(credential, timeout)
+
+
+async def fifty_requests(provider: TokenProvider) -> set[str]:
     return set(await asyncio.gather(*(provider() for _ in range(50))))
 
 
-async def test_fifty_at_once_ask_once() -> None:
-    entra = EntraID(3600)
-    provider = TokenProvider(entra)
-    asking = asyncio.create_task(everybody(provider))
-    entra.may_answer.set()
-    assert await asking == {"token 1"}
-    assert await everybody(provider) == {"token 1"}
-    assert entra.asked == 1
+async def test_fifty_requests_share_one_fetch() -> None:
+    credential, provider = make_provider(3600)
+    requests = asyncio.create_task(fifty_requests(provider))
+    credential.may_respond.set()
+    assert await requests == {"token-1"}
+    assert await fifty_requests(provider) == {"token-1"}
+    assert credential.calls == 1
 
 
-async def test_a_token_is_renewed_once_and_nobody_waits() -> None:
-    entra = EntraID(300, 3600)
-    provider = TokenProvider(entra)
-    entra.may_answer.set()
-    assert await provider() == "token 1"
-    entra.may_answer.clear()
-    assert await everybody(provider) == {"token 1"}  # at once, though Entra ID says nothing yet
-    assert await everybody(provider) == {"token 1"}
-    assert entra.asked == 2
-    entra.may_answer.set()
-    while await provider() != "token 2":
+async def test_token_is_renewed_once_in_the_background() -> None:
+    credential, provider = make_provider(300, 3600)
+    credential.may_respond.set()
+    assert await provider() == "token-1"
+    credential.may_respond.clear()
+    assert await fifty_requests(provider) == {"token-1"}  # at once, though the next one has not arrived
+    assert await fifty_requests(provider) == {"token-1"}
+    assert credential.calls == 2
+    credential.may_respond.set()
+    while await provider() != "token-2":
         await asyncio.sleep(0)
-    assert entra.asked == 2
+    assert credential.calls == 2
 
 
-async def test_a_renewal_that_fails_is_tried_again_and_harms_nobody() -> None:
-    entra = EntraID(300, 0, 3600)
-    provider = TokenProvider(entra)
-    entra.may_answer.set()
-    assert await provider() == "token 1"
-    while entra.asked < 3:
-        assert await provider() == "token 1"
+async def test_failed_renewal_is_repeated_and_disturbs_no_request() -> None:
+    credential, provider = make_provider(300, 0, 3600)
+    credential.may_respond.set()
+    assert await provider() == "token-1"
+    while credential.calls < 3:
+        assert await provider() == "token-1"
         await asyncio.sleep(0)
-    while await provider() != "token 3":
+    while await provider() != "token-3":
         await asyncio.sleep(0)
 
 
-async def test_a_token_about_to_end_counts_as_none() -> None:
-    entra = EntraID(10, 3600)
-    provider = TokenProvider(entra)
-    entra.may_answer.set()
-    assert await provider() == "token 1"
-    assert await provider() == "token 2"
+async def test_token_about_to_expire_is_not_used() -> None:
+    credential, provider = make_provider(10, 3600)
+    credential.may_respond.set()
+    assert await provider() == "token-1"
+    assert await provider() == "token-2"
 
 
-async def test_no_token() -> None:
-    entra = EntraID(0, 3600)
-    provider = TokenProvider(entra)
-    entra.may_answer.set()
-    with pytest.raises(SignInError):
+async def test_failed_fetch_is_reported_and_repeated() -> None:
+    credential, provider = make_provider(0, 3600)
+    credential.may_respond.set()
+    with pytest.raises(UpstreamError, match="Could not authenticate"):
         await provider()
-    assert await provider() == "token 2"
+    assert await provider() == "token-2"
 
 
-async def test_a_caller_who_leaves_takes_no_token_along() -> None:
-    entra = EntraID(3600)
-    provider = TokenProvider(entra)
-    leaving = asyncio.create_task(provider())
-    staying = asyncio.create_task(provider())
+async def test_fetch_that_hangs_ends_at_its_timeout_and_is_repeated() -> None:
+    credential, provider = make_provider(3600, timeout=0.05)
+    with pytest.raises(UpstreamError) as error:
+        await provider()
+    assert "TimeoutError" in error.value.reason
+    credential.may_respond.set()
+    assert await provider() == "token-2"
+
+
+async def test_disconnect_of_one_client_does_not_cancel_the_fetch_of_others() -> None:
+    credential, provider = make_provider(3600)
+    disconnecting = asyncio.create_task(provider())
+    waiting = asyncio.create_task(provider())
     await asyncio.sleep(0)
-    leaving.cancel()
-    entra.may_answer.set()
-    assert await staying == "token 1"
-    assert leaving.cancelled()
+    disconnecting.cancel()
+    credential.may_respond.set()
+    assert await waiting == "token-1"
+    assert disconnecting.cancelled()
