@@ -78,12 +78,18 @@ class Resource:
         return str(self.body["name"])
 
 
+def parse(text: bytes, name: str) -> Node:
+    """The root of the syntax tree; raises `BicepError` for a syntax error."""
+    root = Parser(_BICEP).parse(text).root_node
+    if root.has_error:
+        raise BicepError(f"{name}: syntax error near line {_first_error(root).start_point[0] + 1}")
+    return root
+
+
 @cache
 def read(path: Path) -> Template:
     """Parses a file; raises `BicepError` for a syntax error."""
-    root = Parser(_BICEP).parse(path.read_bytes()).root_node
-    if root.has_error:
-        raise BicepError(f"{path.name}: does not parse near line {_first_error(root).start_point[0] + 1}")
+    root = parse(path.read_bytes(), path.name)
     template = Template(path)
     decorators: dict[str, Node] = {}
     for node in root.named_children:

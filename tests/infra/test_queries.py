@@ -54,7 +54,9 @@ def diagnostics(compiler: Path, queries: dict[str, str]) -> dict[str, list[str]]
 
 def test_every_query_compiles(compiler: Path) -> None:
     assert diagnostics(compiler, {name: REQUESTS + text for name, text in QUERIES.items()}) == {name: [] for name in QUERIES}
-    broken = diagnostics(compiler, {"column": f"{REQUESTS}chat | where nothing == 1", "syntax": "traces | summarise count()"})
+    broken = diagnostics(
+        compiler, {"column": f"{REQUESTS}chat | where nothing == 1", "syntax": "traces | summarise count()"}
+    )
     assert all(broken.values()), "the compiler finds what is wrong"
 
 
