@@ -19,15 +19,16 @@ def main() -> None:
         )
     except KeyError as missing:
         sys.exit(f"{missing.args[0]} is not set: run `azd provision` first.")
-    needs_key = os.environ.get("CHAT_AUTH_LEVEL") != "anonymous"
-    get_key = f"az functionapp keys list {app} --query functionKeys.default --output tsv"
-    header = ' -H "x-functions-key: $key"' if needs_key else ""
-    commands = [
-        f"curl -N {url}/api/chat{header} -H 'content-type: application/json' -d '{REQUEST}'",
-        f"make verify URL={url}" + (' KEY="$key"' if needs_key else ""),
-    ]
-    if needs_key:
-        commands.insert(0, f"$key = {get_key}" if os.name == "nt" else f"key=$({get_key})")
+    windows = os.name == "nt"
+    header = verify = ""
+    commands = []
+    if os.environ.get("CHAT_AUTH_LEVEL") != "anonymous":
+        key = f"az functionapp keys list {app} --query functionKeys.default --output tsv"
+        commands.append(f"$key = {key}" if windows else f"key=$({key})")
+        header, verify = ' -H "x-functions-key: $key"', ' KEY="$key"'
+    commands.append(f"curl -N {url}/api/chat{header} -H 'content-type: application/json' -d '{REQUEST}'")
+    if not windows:
+        commands.append(f"make verify URL={url}{verify}")
     sys.stdout.write(
         f"\nThe service is at {url}/api/chat: a page for browsers, an API for programs.\n"
         f"The base URL for OpenAI clients is {url}/api/v1.\n\n" + "\n\n".join(commands) + "\n"

@@ -57,7 +57,7 @@ def ignored_by_git_rules(path: str) -> bool:
 
 
 def ignored_by_azd(path: str) -> bool:
-    """As azd reads `.funcignore`: github.com/denormal/go-gitignore, asked about every directory on the way to the file."""
+    """As azd reads `.funcignore`, with github.com/denormal/go-gitignore: an ignored directory is not searched."""
     parts = path.split("/")
     ways = [("/".join(parts[: depth + 1]), depth + 1 < len(parts)) for depth in range(len(parts))]
     return any(last_match_of_azd(way, is_directory=directory) for way, directory in ways)
