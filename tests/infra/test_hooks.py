@@ -121,6 +121,13 @@ def test_the_printed_commands_send_a_request(auth_level: str, project: Project) 
     assert make == ["verify", f"URL={DEPLOYED['APP_URL']}", *(["KEY=the-key"] if auth_level == "function" else [])]
 
 
+def test_on_windows_the_commands_are_for_powershell(project: Project) -> None:
+    as_windows = "import os, runpy; os.name = 'nt'; runpy.run_path('postdeploy.py')"
+    printed = project.run(sys.executable, "-c", as_windows, **DEPLOYED).stdout
+    _, *commands = printed.strip().split("\n\n")
+    assert [command.split()[0] for command in commands] == ["$key", "curl"]
+
+
 def test_the_hooks_read_only_values_that_azd_has() -> None:
     read = {name for path in HOOKS.glob("*.py") for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text())}
     assert read == deploy().outputs.keys() | {"AZURE_SUBSCRIPTION_ID", "CHAT_AUTH_LEVEL"}
