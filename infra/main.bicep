@@ -1,125 +1,140 @@
 targetScope = 'subscription'
 
-// Each parameter is an azd environment value, named in main.parameters.json: `azd env set NAME VALUE` sets it.
+// main.parameters.json maps each parameter to an azd environment value (`azd env set NAME VALUE`) and holds its default.
+// Only an empty string is a default here: azd prompts for a parameter that is empty and has none. A number without one
+// is never replaced silently: where the environment has `abc`, azd prompts, or fails with `--no-prompt`.
 
-@description('The azd environment: names the resource group and, through a hash, all that is in it.')
+@description('Name of the azd environment. It names the resource group and, hashed, every resource in it.')
 @minLength(1)
 @maxLength(64)
 param environmentName string
 
-@description('A region that has Flex Consumption and, unless azureOpenAiLocation names another, the model.')
+@description('Region of the app. It needs Flex Consumption and, unless azureOpenAiLocation is set, the model.')
 @minLength(1)
 @metadata({ azd: { type: 'location' } })
 param location string
 
-@description('Who runs azd: a person is allowed to use the deployed model from their own machine.')
+@description('Object id of the principal that runs azd.')
 param principalId string = ''
 
-@description('User or ServicePrincipal: a pipeline needs no model.')
-param principalType string = 'User'
+@description('User or ServicePrincipal. Only a user gets a role on the model.')
+param principalType string
 
-// ── the model ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── model ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// Said outright rather than concluded from what is set: azd also reads the shell's variables, and an OPENAI_API_KEY
-// that happens to be there must not change what is deployed.
-@description('new: an Azure OpenAI account is made. existing: one in this subscription is used. endpoint: one anywhere else. openai: OpenAI or a compatible server.')
+// Explicit, not derived from the other values: azd also reads the shell's environment variables, and an OPENAI_API_KEY
+// set there must not change what is deployed.
+@description('new: creates an Azure OpenAI account. existing: uses one of this subscription. endpoint: uses any other one. openai: uses OpenAI or a compatible server.')
 @allowed(['new', 'existing', 'endpoint', 'openai'])
-param modelSource string = 'new'
+param modelSource string
 
-@description('new: its region, if not the app\'s.')
+@description('new: region of the account; the app\'s if empty.')
 param azureOpenAiLocation string = ''
 
-@description('new: the model to deploy. Models retire within a year.')
-param azureOpenAiModel string = 'gpt-5.4-mini'
+@description('new: model to deploy.')
+param azureOpenAiModel string
 
-@description('new: the model\'s version.')
-param azureOpenAiModelVersion string = '2026-03-17'
+@description('new: version of the model.')
+param azureOpenAiModelVersion string
 
-@description('new: the deployment\'s SKU, such as GlobalStandard, DataZoneStandard or Standard.')
-param azureOpenAiSku string = 'GlobalStandard'
+@description('new: SKU of the deployment, such as GlobalStandard, DataZoneStandard or Standard.')
+param azureOpenAiSku string
 
-@description('new: the deployment\'s share of the subscription\'s quota, in thousands of tokens a minute.')
+@description('new: quota of the deployment, in thousands of tokens per minute.')
 @minValue(1)
-param azureOpenAiCapacity int = 30
+param azureOpenAiCapacity int
 
-@description('new, existing, endpoint: the deployment to ask.')
-param azureOpenAiChatDeployment string = 'chat'
+@description('new, existing, endpoint: name of the deployment.')
+param azureOpenAiChatDeployment string
 
-@description('existing: the account\'s name. It needs a custom subdomain, as every keyless one does.')
+@description('existing: name of the account. It needs a custom subdomain: keyless access does not work without one.')
 param azureOpenAiExistingAccount string = ''
 
-@description('existing: the account\'s resource group.')
+@description('existing: resource group of the account.')
 param azureOpenAiExistingResourceGroup string = ''
+
+@description('new, existing: whether a user who runs azd gets the role to use the model. false where they have it already: Azure refuses a second assignment.')
+param assignDeveloperRole bool
 
 @description('endpoint: https://NAME.openai.azure.com.')
 param azureOpenAiExistingEndpoint string = ''
 
-@description('endpoint: a key, where the app\'s identity cannot be given a role.')
+@description('endpoint: API key, where the app\'s identity cannot get a role.')
 @secure()
 param azureOpenAiApiKey string = ''
 
-@description('openai: the key; a compatible server may need none.')
+@description('openai: API key; a compatible server may not need one.')
 @secure()
 param openAiApiKey string = ''
 
-@description('openai: a compatible server, if not OpenAI\'s own.')
+@description('openai: base URL of a compatible server; OpenAI if empty.')
 param openAiBaseUrl string = ''
 
-@description('openai: the model to ask.')
+@description('openai: name of the model.')
 param openAiModel string = ''
 
-// ── the service; what is empty takes the default of chat/settings.py ────────────────────────────────────────────────
+// ── service; an empty value selects the default of chat/settings.py ─────────────────────────────────────────────────
 
-@description('The system prompt.')
+@description('System prompt, percent-encoded: %22 is a quotation mark, %0A a newline, %25 a percent sign.')
 param chatSystemPrompt string = ''
 
-@description('A cap on an answer\'s length, in tokens.')
+@description('Limit on the length of a completion, in tokens.')
 param chatMaxCompletionTokens string = ''
 
-@description('Seconds of silence from the model\'s server that are too many.')
+@description('Seconds without data from the model server before a request fails.')
 param chatTimeout string = ''
 
-@description('Messages in one request.')
+@description('Messages per request.')
 param chatMaxMessages string = ''
 
-@description('Bytes in one request\'s body.')
+@description('Bytes per request body.')
 param chatMaxRequestBytes string = ''
 
-// ── scale ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── access ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// The platform gives a Python app 1 unless told otherwise: each chat would wait for, and pay for, an instance of its own.
-// A chat here is a connection that an event loop watches. One chunk costs the worker some 67 µs of CPU, so 100 chats at
-// 50 chunks a second take a third of the one core that 2048 MB come with, and leave the rest to the Functions host,
-// which forwards the same bytes, and to bursts. Their memory is small: 75 KB each. docs/performance.md has it all.
-@description('Chats that one instance serves at once, before the platform starts another.')
-@minValue(1)
-@maxValue(1000)
-param chatsPerInstance int = 100
+@description('function: requests need a function key. anonymous: the app is open to everyone who can reach it.')
+@allowed(['function', 'anonymous'])
+param chatAuthLevel string
 
-@description('Memory of an instance; its cores come with it: a quarter, one, two.')
-@allowed([512, 2048, 4096])
-param instanceMemoryMB int = 2048
-
-// The smallest cap there is, and no small one: 40 instances of 100 chats are 4,000 chats at once.
-@description('Instances at the most: the cap on what a flood of chats can cost.')
-@minValue(40)
-@maxValue(1000)
-param maximumInstances int = 40
-
-// None: an idle app costs nothing, and the first chat after a pause waits for a cold start. One takes that wait away.
-@description('Instances that are kept warm, and paid for all day.')
-@minValue(0)
-@maxValue(1000)
-param alwaysReadyInstances int = 0
-
-// ── who may come in ─────────────────────────────────────────────────────────────────────────────────────────────────
+@description('API keys of the v1 routes: name=key pairs, separated by commas.')
+@secure()
+param chatApiKeys string = ''
 
 @description('Origins whose pages may call the service, separated by commas.')
 param corsAllowedOrigins string = ''
 
-@description('public: no virtual network. backend: storage, model and key vault are closed to all but the app. private: so is the app itself.')
+@description('public: no virtual network. backend: storage, model and key vault accept only the app. private: the app, too, is reachable only from the virtual network.')
 @allowed(['public', 'backend', 'private'])
-param networkAccess string = 'public'
+param networkAccess string
+
+// ── scale ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+// The platform's default for Python is 1: each concurrent request would get, and be billed, an instance of its own. Here a
+// request is a connection on an event loop. A chunk costs the worker some 67 µs of CPU, so 100 streams of 50 chunks per
+// second take a third of the one core that 2048 MB come with, with room for the Functions host (it forwards the same
+// bytes) and for bursts. Each stream takes 75 KB of memory. See docs/performance.md.
+@description('Concurrent requests per instance, before the platform starts another instance.')
+@minValue(1)
+@maxValue(1000)
+param requestsPerInstance int
+
+@description('Memory of an instance. It determines the cores: a quarter, one, two.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int
+
+@description('Maximum number of instances.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstances int
+
+@description('Instances that always run and are billed all day; at most maximumInstances.')
+@minValue(0)
+@maxValue(1000)
+param alwaysReadyInstances int
+
+@description('What a site update (a deployment, a changed setting) does to running instances. Recreate ends their streams; RollingUpdate (preview) lets them complete.')
+@allowed(['Recreate', 'RollingUpdate'])
+param siteUpdateStrategy string
 
 // ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,8 +143,11 @@ var tags = { 'azd-env-name': environmentName }
 var hasNetwork = networkAccess != 'public'
 var azureOpenAiKey = modelSource == 'endpoint' ? azureOpenAiApiKey : ''
 var openAiKey = modelSource == 'openai' ? openAiApiKey : ''
-var hasKey = !empty(azureOpenAiKey) || !empty(openAiKey)
-var developerPrincipalId = principalType == 'User' ? principalId : ''
+var hasSecrets = !empty(azureOpenAiKey) || !empty(openAiKey) || !empty(chatApiKeys)
+// int() fails and quotes its argument. fail() would be the function for this, but the scanner of `make scan` cannot parse it.
+var alwaysReadyFits = alwaysReadyInstances <= maximumInstances
+var alwaysReady = alwaysReadyFits ? alwaysReadyInstances : int('ALWAYS_READY_INSTANCES exceeds MAXIMUM_INSTANCES')
+var developerPrincipalId = principalType == 'User' && assignDeveloperRole ? principalId : ''
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
@@ -154,6 +172,16 @@ module monitoring 'app/monitoring.bicep' = {
     location: location
     tags: tags
     appPrincipalId: identity.outputs.principalId
+  }
+}
+
+module workbook 'app/workbook.bicep' = {
+  scope: group
+  params: {
+    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    displayName: 'Chat (${environmentName})'
+    location: location
+    tags: tags
   }
 }
 
@@ -188,7 +216,7 @@ module newModel 'app/model.bicep' = if (modelSource == 'new') {
 }
 
 module existingModel 'app/existing-model.bicep' = if (modelSource == 'existing') {
-  // A scope must be named even where the module is left out.
+  // A module needs a scope even where its condition is false.
   scope: resourceGroup(empty(azureOpenAiExistingResourceGroup) ? group.name : azureOpenAiExistingResourceGroup)
   params: {
     name: azureOpenAiExistingAccount
@@ -197,7 +225,7 @@ module existingModel 'app/existing-model.bicep' = if (modelSource == 'existing')
   }
 }
 
-module vault 'app/vault.bicep' = if (hasKey) {
+module vault 'app/vault.bicep' = if (hasSecrets) {
   scope: group
   params: {
     name: 'kv-${token}'
@@ -205,6 +233,7 @@ module vault 'app/vault.bicep' = if (hasKey) {
     tags: tags
     azureOpenAiApiKey: azureOpenAiKey
     openAiApiKey: openAiKey
+    chatApiKeys: chatApiKeys
     publicNetworkAccess: hasNetwork ? 'Disabled' : 'Enabled'
     appPrincipalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
@@ -248,7 +277,7 @@ module modelEndpoint 'app/private-endpoint.bicep' = if (hasNetwork && modelSourc
   }
 }
 
-module vaultEndpoint 'app/private-endpoint.bicep' = if (hasNetwork && hasKey) {
+module vaultEndpoint 'app/private-endpoint.bicep' = if (hasNetwork && hasSecrets) {
   scope: group
   params: {
     name: 'pe-vault-${token}'
@@ -295,37 +324,49 @@ module functionApp 'app/function-app.bicep' = {
     publicNetworkAccess: networkAccess == 'private' ? 'Disabled' : 'Enabled'
     subnetId: hasNetwork ? network!.outputs.appSubnetId : ''
     corsAllowedOrigins: empty(corsAllowedOrigins) ? [] : split(replace(corsAllowedOrigins, ' ', ''), ',')
-    chatsPerInstance: chatsPerInstance
+    requestsPerInstance: requestsPerInstance
     instanceMemoryMB: instanceMemoryMB
     maximumInstances: maximumInstances
-    alwaysReadyInstances: alwaysReadyInstances
-    chatSettings: {
-      AZURE_OPENAI_ENDPOINT: azureOpenAiEndpoint
-      AZURE_OPENAI_CHAT_DEPLOYMENT: empty(azureOpenAiEndpoint) ? '' : azureOpenAiChatDeployment
-      AZURE_OPENAI_API_KEY: empty(azureOpenAiKey) ? '' : vault!.outputs.azureOpenAiApiKeyReference
-      OPENAI_API_KEY: empty(openAiKey) ? '' : vault!.outputs.openAiApiKeyReference
-      OPENAI_BASE_URL: modelSource == 'openai' ? openAiBaseUrl : ''
-      OPENAI_MODEL: modelSource == 'openai' ? openAiModel : ''
-      CHAT_SYSTEM_PROMPT: chatSystemPrompt
-      CHAT_MAX_COMPLETION_TOKENS: chatMaxCompletionTokens
-      CHAT_TIMEOUT: chatTimeout
-      CHAT_MAX_MESSAGES: chatMaxMessages
-      CHAT_MAX_REQUEST_BYTES: chatMaxRequestBytes
-    }
+    alwaysReadyInstances: alwaysReady
+    siteUpdateStrategy: siteUpdateStrategy
+    chatSettings: [
+      { name: 'AZURE_OPENAI_ENDPOINT', value: azureOpenAiEndpoint }
+      { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: empty(azureOpenAiEndpoint) ? '' : azureOpenAiChatDeployment }
+      { name: 'AZURE_OPENAI_API_KEY', value: empty(azureOpenAiKey) ? '' : vault!.outputs.azureOpenAiApiKeyReference }
+      { name: 'OPENAI_API_KEY', value: empty(openAiKey) ? '' : vault!.outputs.openAiApiKeyReference }
+      { name: 'OPENAI_BASE_URL', value: modelSource == 'openai' ? openAiBaseUrl : '' }
+      { name: 'OPENAI_MODEL', value: modelSource == 'openai' ? openAiModel : '' }
+      // Percent-encoded, so that one spelling works locally, where azd pastes the value into JSON as it is, and in a
+      // pipeline, where `azd pipeline config` has JSON-escaped it.
+      { name: 'CHAT_SYSTEM_PROMPT', value: uriComponentToString(chatSystemPrompt) }
+      { name: 'CHAT_MAX_COMPLETION_TOKENS', value: chatMaxCompletionTokens }
+      { name: 'CHAT_TIMEOUT', value: chatTimeout }
+      { name: 'CHAT_MAX_MESSAGES', value: chatMaxMessages }
+      { name: 'CHAT_MAX_REQUEST_BYTES', value: chatMaxRequestBytes }
+      { name: 'CHAT_AUTH_LEVEL', value: chatAuthLevel }
+      { name: 'CHAT_API_KEYS', value: empty(chatApiKeys) ? '' : vault!.outputs.chatApiKeysReference }
+    ]
   }
-  // The host reads storage, and the keys, as soon as the app is there.
+  // The host reads storage and the secrets as soon as the app exists.
   dependsOn: [storageEndpoint, modelEndpoint, vaultEndpoint]
 }
 
-output AZURE_LOCATION string = location
-output AZURE_SUBSCRIPTION_ID string = subscription().subscriptionId
-output AZURE_TENANT_ID string = tenant().tenantId
+var openAiLocalSettings = {
+  OPENAI_BASE_URL: openAiBaseUrl
+  OPENAI_MODEL: openAiModel
+  OPENAI_API_KEY: ''
+}
+var azureLocalSettings = {
+  AZURE_OPENAI_ENDPOINT: azureOpenAiEndpoint
+  AZURE_OPENAI_CHAT_DEPLOYMENT: azureOpenAiChatDeployment
+  AZURE_TENANT_ID: tenant().tenantId
+}
+
+// `azd down` deletes every output from the environment, so none may have the name of an environment value that is also an
+// input: the next `azd up` would take the default in its place, and create and bill a second model.
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_FUNCTION_NAME string = functionApp.outputs.name
-output MODEL_SOURCE string = modelSource
-output AZURE_OPENAI_ENDPOINT string = azureOpenAiEndpoint
-output AZURE_OPENAI_CHAT_DEPLOYMENT string = azureOpenAiChatDeployment
-output OPENAI_BASE_URL string = openAiBaseUrl
-output OPENAI_MODEL string = openAiModel
-// infra/hooks/postdeploy.* say the rest: how to get the key that this address asks for, and a curl line.
-output CHAT_URL string = 'https://${functionApp.outputs.hostName}/api/chat'
+output APP_URL string = 'https://${functionApp.outputs.hostName}'
+
+@description('Values for local.settings.json, with which the app on a developer\'s machine uses the same model.')
+output LOCAL_SETTINGS object = modelSource == 'openai' ? openAiLocalSettings : azureLocalSettings

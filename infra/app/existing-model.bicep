@@ -14,5 +14,5 @@ module roles 'model-roles.bicep' = {
   }
 }
 
-// Not properties.endpoint: a Foundry resource has another one there.
+// Not properties.endpoint: that of a Foundry resource is another one.
 output endpoint string = 'https://${account.properties.customSubDomainName}.openai.azure.com/'

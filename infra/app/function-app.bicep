@@ -11,17 +11,18 @@ param workspaceId string
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
 
-@description('The subnet that the app joins; empty for none.')
+@description('Subnet that the app joins; empty for none.')
 param subnetId string
 
 param corsAllowedOrigins array
-param chatsPerInstance int
+param requestsPerInstance int
 param instanceMemoryMB int
 param maximumInstances int
 param alwaysReadyInstances int
+param siteUpdateStrategy string
 
-@description('The settings of chat/settings.py; an empty one counts as one that is not set.')
-param chatSettings object
+@description('Settings of chat/settings.py as { name, value }; an empty value counts as not set.')
+param chatSettings array
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
@@ -36,7 +37,7 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing
 }
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_225: zones take always-ready instances, which are paid for all day
+  // checkov:skip=CKV_AZURE_225: zone redundancy needs always-ready instances, which are billed all day
   name: planName
   location: location
   tags: tags
@@ -49,13 +50,13 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_17: callers show the function's key; certificates would shut out every page
+  // checkov:skip=CKV_AZURE_17: clients send a key; client certificates would exclude web pages
   // checkov:skip=CKV_AZURE_18: a stream of lines gains nothing from HTTP/2
-  // checkov:skip=CKV_AZURE_67: likewise
-  // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP, and refuses the setting
-  // checkov:skip=CKV_AZURE_212: an idle app has no instance at all; alwaysReadyInstances keeps some
-  // checkov:skip=CKV_AZURE_213: Flex Consumption replaces instances by itself
-  // checkov:skip=CKV_AZURE_222: people are to reach it; networkAccess closes it
+  // checkov:skip=CKV_AZURE_67: see CKV_AZURE_18
+  // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and rejects the setting
+  // checkov:skip=CKV_AZURE_212: an idle app has no instances; alwaysReadyInstances changes that
+  // checkov:skip=CKV_AZURE_213: Flex Consumption replaces unhealthy instances
+  // checkov:skip=CKV_AZURE_222: a public API; networkAccess closes it
   name: name
   location: location
   tags: union(tags, { 'azd-service-name': 'chat' })
@@ -76,6 +77,20 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         allowedOrigins: corsAllowedOrigins
         supportCredentials: false
       }
+      // Here and not in a `config` resource of their own: that would be a second site update, and each one recreates the
+      // running instances.
+      appSettings: concat(chatSettings, [
+        { name: 'AZURE_CLIENT_ID', value: identity.properties.clientId }
+        { name: 'AZURE_TENANT_ID', value: tenant().tenantId }
+        { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
+        { name: 'AzureWebJobsStorage__clientId', value: identity.properties.clientId }
+        { name: 'AzureWebJobsStorage__blobServiceUri', value: storage.properties.primaryEndpoints.blob }
+        { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: applicationInsights.properties.ConnectionString }
+        {
+          name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
+          value: 'ClientId=${identity.properties.clientId};Authorization=AAD'
+        }
+      ])
     }
     functionAppConfig: {
       runtime: {
@@ -97,41 +112,24 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         maximumInstanceCount: maximumInstances
         alwaysReady: alwaysReadyInstances > 0 ? [{ name: 'http', instanceCount: alwaysReadyInstances }] : []
         triggers: {
-          http: { perInstanceConcurrency: chatsPerInstance }
+          http: { perInstanceConcurrency: requestsPerInstance }
         }
       }
+      // Documented for this resource since API version 2023-12-01; Bicep's types do not have it yet.
+      #disable-next-line BCP037
+      siteUpdateStrategy: siteUpdateStrategy == 'Recreate' ? null : { type: siteUpdateStrategy }
     }
   }
 
-  resource settings 'config' = {
-    name: 'appsettings'
-    properties: union(chatSettings, {
-      AZURE_CLIENT_ID: identity.properties.clientId
-      AZURE_TENANT_ID: tenant().tenantId
-      AzureWebJobsStorage__credential: 'managedidentity'
-      AzureWebJobsStorage__clientId: identity.properties.clientId
-      AzureWebJobsStorage__blobServiceUri: storage.properties.primaryEndpoints.blob
-      APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsights.properties.ConnectionString
-      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
-    })
-  }
-
-  // Deployments sign in with Microsoft Entra ID; these would be passwords. One after the other: a site that is being
-  // changed refuses another change.
-  resource noFtpPassword 'basicPublishingCredentialsPolicies' = {
-    name: 'ftp'
-    properties: { allow: false }
-    dependsOn: [settings]
-  }
-
+  // Deployments authenticate through Microsoft Entra ID; this disables the site's deployment password. There is no `ftp`
+  // policy: Flex Consumption has no FTP.
   resource noDeploymentPassword 'basicPublishingCredentialsPolicies' = {
     name: 'scm'
     properties: { allow: false }
-    dependsOn: [noFtpPassword]
   }
 }
 
-// Only numbers: what the host and the worker say is in Application Insights already.
+// Metrics only: the logs of the host and the worker are in Application Insights.
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: app
   name: 'to-workspace'

@@ -1,9 +1,9 @@
-// Who may ask the models of an account, and do nothing else with it.
+// The role to use the models of an account, and nothing else of it.
 
 param accountName string
 param appPrincipalId string
 
-@description('Empty where it is no person who deploys.')
+@description('Empty where no developer gets the role.')
 param developerPrincipalId string
 
 var cognitiveServicesOpenAiUser = '5e0bd9bd-7b93-4f28-af87-19fc36ad61bd'
@@ -12,7 +12,7 @@ resource account 'Microsoft.CognitiveServices/accounts@2025-12-01' existing = {
   name: accountName
 }
 
-resource appAsks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource appRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: account
   name: guid(account.id, appPrincipalId, cognitiveServicesOpenAiUser)
   properties: {
@@ -22,7 +22,7 @@ resource appAsks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-resource developerAsks 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(developerPrincipalId)) {
+resource developerRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(developerPrincipalId)) {
   scope: account
   name: guid(account.id, developerPrincipalId, cognitiveServicesOpenAiUser)
   properties: {

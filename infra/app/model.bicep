@@ -14,8 +14,8 @@ param workspaceId string
 param publicNetworkAccess string
 
 resource account 'Microsoft.CognitiveServices/accounts@2025-12-01' = {
-  // checkov:skip=CKV_AZURE_134: an identity with a role is what lets in; networkAccess shuts the door as well
-  // checkov:skip=CKV_AZURE_238: it reads nothing of anyone's, and so needs no identity
+  // checkov:skip=CKV_AZURE_134: access needs an identity with a role; networkAccess closes the network as well
+  // checkov:skip=CKV_AZURE_238: it accesses no other resource, and so needs no identity
   name: name
   location: location
   tags: tags
@@ -42,7 +42,7 @@ resource deployment 'Microsoft.CognitiveServices/accounts/deployments@2025-12-01
       name: modelName
       version: modelVersion
     }
-    // A version that retires is replaced by the default one of its day, so that the service goes on answering.
+    // A retired version is replaced by the current default, so that requests continue to succeed.
     versionUpgradeOption: 'OnceCurrentVersionExpired'
   }
 }
@@ -55,7 +55,7 @@ module roles 'model-roles.bicep' = {
   }
 }
 
-// Who asked and what it came to, never what was said.
+// Requests and their status, never their content.
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: account
   name: 'to-workspace'

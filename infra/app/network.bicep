@@ -2,7 +2,7 @@ param name string
 param location string
 param tags object
 
-// Names without an underscore, and a subnet of its own, delegated: what Flex Consumption asks of the subnet it joins.
+// Flex Consumption requires a delegated subnet that nothing else uses, with a name without underscores.
 resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: name
   location: location

@@ -1,14 +1,14 @@
-// A service's address inside the network, and the name that leads there.
+// A private address of a service in the virtual network, and the DNS zone that resolves its name to it.
 
 param name string
 param location string
 param tags object
 param serviceId string
 
-@description('What of the service is meant: blob, account, vault or sites.')
+@description('Subresource to connect to: blob, account, vault or sites.')
 param subresource string
 
-@description('The DNS zone that the service\'s public name points to from inside a network.')
+@description('Private DNS zone of the service.')
 param zoneName string
 
 param networkId string

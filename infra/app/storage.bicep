@@ -11,8 +11,8 @@ var packageContainer = 'app-package'
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  // checkov:skip=CKV_AZURE_35: an identity with a role is what lets in; networkAccess shuts the door as well
-  // checkov:skip=CKV_AZURE_206: a lost region takes the app along, and `azd up` makes both anew
+  // checkov:skip=CKV_AZURE_35: access needs an identity with a role; networkAccess closes the network as well
+  // checkov:skip=CKV_AZURE_206: it holds nothing that `azd up` could not recreate
   name: name
   location: location
   tags: tags
@@ -42,7 +42,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   }
 }
 
-// Owner, as the Functions host asks for it: besides the package it keeps its locks and the function keys here.
+// The Functions host requires Owner: besides the package it stores its locks and the function keys here.
 resource ownBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: account
   name: guid(account.id, appPrincipalId, storageBlobDataOwner)
@@ -53,7 +53,7 @@ resource ownBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Reads are left out: the host polls, and each poll would be a line to pay for.
+// Without reads: the host polls, and each poll would be a log line to pay for.
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: account::blobs
   name: 'to-workspace'

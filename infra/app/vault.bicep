@@ -13,12 +13,15 @@ param azureOpenAiApiKey string
 @secure()
 param openAiApiKey string
 
+@secure()
+param chatApiKeys string
+
 var keyVaultSecretsUser = '4633458b-17de-408a-874b-0445c86b69e6'
 
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
-  // checkov:skip=CKV_AZURE_109: an identity with a role is what lets in; networkAccess shuts the door as well
-  // checkov:skip=CKV_AZURE_189: likewise
-  // checkov:skip=CKV_AZURE_110: `azd down --purge` has to give the name back, or the next `azd up` could not take it
+  // checkov:skip=CKV_AZURE_109: access needs an identity with a role; networkAccess closes the network as well
+  // checkov:skip=CKV_AZURE_189: see CKV_AZURE_109
+  // checkov:skip=CKV_AZURE_110: `azd down --purge` must free the name for the next `azd up`
   // checkov:skip=CKV_AZURE_42: it is recoverable for the seven days of soft delete
   name: name
   location: location
@@ -41,8 +44,8 @@ resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
 }
 
 resource azureOpenAiSecret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empty(azureOpenAiApiKey)) {
-  // checkov:skip=CKV_AZURE_41: when it expires is for whoever issued it to say
-  // checkov:skip=CKV_AZURE_114: it has a content type, which the scanner does not see behind an `if`
+  // checkov:skip=CKV_AZURE_41: its issuer decides when it expires
+  // checkov:skip=CKV_AZURE_114: it has a content type; the scanner does not find it after `if`
   parent: vault
   name: 'azure-openai-api-key'
   properties: {
@@ -52,13 +55,24 @@ resource azureOpenAiSecret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (
 }
 
 resource openAiSecret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empty(openAiApiKey)) {
-  // checkov:skip=CKV_AZURE_41: when it expires is for whoever issued it to say
-  // checkov:skip=CKV_AZURE_114: it has a content type, which the scanner does not see behind an `if`
+  // checkov:skip=CKV_AZURE_41: its issuer decides when it expires
+  // checkov:skip=CKV_AZURE_114: it has a content type; the scanner does not find it after `if`
   parent: vault
   name: 'openai-api-key'
   properties: {
     contentType: 'text/plain'
     value: openAiApiKey
+  }
+}
+
+resource chatSecret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empty(chatApiKeys)) {
+  // checkov:skip=CKV_AZURE_41: the keys are revoked one by one, by a new value
+  // checkov:skip=CKV_AZURE_114: it has a content type; the scanner does not find it after `if`
+  parent: vault
+  name: 'chat-api-keys'
+  properties: {
+    contentType: 'text/plain'
+    value: chatApiKeys
   }
 }
 
@@ -82,6 +96,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 output id string = vault.id
-// Without a version: the app takes up a new one within a day.
+// Without a version: the app uses a new one within a day.
 output azureOpenAiApiKeyReference string = '@Microsoft.KeyVault(VaultName=${vault.name};SecretName=azure-openai-api-key)'
 output openAiApiKeyReference string = '@Microsoft.KeyVault(VaultName=${vault.name};SecretName=openai-api-key)'
+output chatApiKeysReference string = '@Microsoft.KeyVault(VaultName=${vault.name};SecretName=chat-api-keys)'

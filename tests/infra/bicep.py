@@ -1,27 +1,29 @@
-"""Reads the Bicep in infra/ and says what it would deploy, as far as that is known before anything is.
+"""Evaluates the Bicep in infra/: which resources a deployment creates, with which properties, for given parameters.
 
-There is no Bicep compiler to install from a package registry. This knows only as much of the language as infra/ uses, and
-raises `BicepError` at anything else: a name that leads nowhere, a parameter that a module lacks or does not get, an
-output of a module that is left out.
+The Bicep CLI compiles the files in CI and checks the language, types and linter rules; it is on neither PyPI nor npm. This
+checks what no compiler does: what the app is configured with, who gets which role, what is reachable from where. It knows
+only the part of the language that infra/ uses and raises `BicepError` for everything else.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
 type Value = Any
-"""A Bicep value, as Python has it."""
+"""A Bicep value as its Python equivalent."""
 
 _BICEP = Language(tree_sitter_bicep.language())
 
 
 class BicepError(Exception):
-    """What a compiler would refuse, or a deployment stumble over."""
+    """An error that the compiler or a deployment would report, or a part of the language that is not known here."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Declared:
-    """A resource or module as it is declared: `kind` is a type with its API version, or a module's path."""
+    """A declared resource or module; `kind` is a type with its API version, or a module's path."""
 
     kind: str
     existing: bool
@@ -62,7 +64,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource that would be deployed, or an `existing` one that is referred to; what is not yet known is `<…>`."""
+    """A deployed resource, or an `existing` one that is referred to; a value known only after deployment is `<…>`."""
 
     symbol: str
     type: str
@@ -76,12 +78,18 @@ class Resource:
         return str(self.body["name"])
 
 
+def parse(text: bytes, name: str) -> Node:
+    """The root of the syntax tree; raises `BicepError` for a syntax error."""
+    root = Parser(_BICEP).parse(text).root_node
+    if root.has_error:
+        raise BicepError(f"{name}: syntax error near line {_first_error(root).start_point[0] + 1}")
+    return root
+
+
 @cache
 def read(path: Path) -> Template:
-    """Parses a file; raises `BicepError` where it is not Bicep."""
-    root = Parser(_BICEP).parse(path.read_bytes()).root_node
-    if root.has_error:
-        raise BicepError(f"{path.name}: does not parse near line {_first_error(root).start_point[0] + 1}")
+    """Parses a file; raises `BicepError` for a syntax error."""
+    root = parse(path.read_bytes(), path.name)
     template = Template(path)
     decorators: dict[str, Node] = {}
     for node in root.named_children:
@@ -130,9 +138,9 @@ def _declared(node: Node, parent: str | None) -> Declared:
 
 
 class Deployment:
-    """What a template deploys with these parameters, its modules included."""
+    """What a template deploys with the given parameters, its modules included; raises `BicepError`."""
 
-    def __init__(self, path: Path, parameters: dict[str, Any], where: str = "subscription") -> None:
+    def __init__(self, path: Path, parameters: dict[str, Value], where: str = "subscription") -> None:
         self.template = read(path)
         self._where = where
         self._values: dict[str, Any] = {}
@@ -143,28 +151,19 @@ class Deployment:
         self.outputs = {name: self.evaluate(node) for name, node in self.template.outputs.items()}
 
     def resources(self) -> Iterator[Resource]:
-        """Every resource, those of the modules included."""
+        """All resources, including those of the modules."""
         yield from self._own
         for module in self.modules.values():
             yield from module.resources()
 
-    def _take(self, given: dict[str, Any]) -> None:
-        if unknown := given.keys() - self.template.parameters.keys():
-            raise BicepError(f"{self.template.path.name} has no parameter {sorted(unknown)}")
+    def _take(self, given: dict[str, Value]) -> None:
         for name, parameter in self.template.parameters.items():
-            if name in given:
-                self._values[name] = given[name]
-            elif parameter.default is not None:
-                self._values[name] = self.evaluate(parameter.default)
-            else:
-                raise BicepError(f"{self.template.path.name} needs the parameter {name}")
+            default = parameter.default
+            self._values[name] = self.evaluate(default) if default and name not in given else given[name]
             self._check(name, parameter)
 
     def _check(self, name: str, parameter: Parameter) -> None:
         value = self._values[name]
-        types: dict[str, type[Value]] = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
-        if type(value) is not types[parameter.type]:
-            raise BicepError(f"{self.template.path.name}: {name} is {value!r}, not {parameter.type}")
         fits: dict[str, Callable[[Value], bool]] = {
             "allowed": lambda limit: value in limit,
             "minValue": lambda limit: value >= limit,
@@ -175,7 +174,7 @@ class Deployment:
         for rule in fits.keys() & parameter.decorators.keys():
             limit = self.evaluate(parameter.decorators[rule].named_children[0])
             if not fits[rule](limit):
-                raise BicepError(f"{self.template.path.name}: {name} is {value!r}, against {rule} {limit!r}")
+                raise BicepError(f"{self.template.path.name}: {name} is {value!r}, which violates {rule} {limit!r}")
 
     def _deploys(self, symbol: str) -> bool:
         declared = self._declaration(symbol)
@@ -187,14 +186,12 @@ class Deployment:
     def _module(self, symbol: str) -> "Deployment":
         if symbol not in self._modules:
             if not self._deploys(symbol):
-                raise BicepError(f"{self.template.path.name}: {symbol} is used and left out")
+                raise BicepError(f"{self.template.path.name}: {symbol} is used although its condition is false")
             declared = self.template.modules[symbol]
             body = {_text(p.named_children[0]): p.named_children[1] for p in _properties_of(declared.body)}
             where = str(self.evaluate(body["scope"])) if "scope" in body else self._where
             parameters = self.evaluate(body["params"])
             self._modules[symbol] = Deployment(self.template.path.parent / declared.kind, parameters, where)
-            for other in body["dependsOn"].named_children if "dependsOn" in body else []:
-                self._declaration(_text(other))
         return self._modules[symbol]
 
     def _resource(self, symbol: str) -> Resource:
@@ -226,24 +223,22 @@ class Deployment:
                 return self.evaluate(child.named_children[1])
         return f"<{symbol}.{name}>"
 
-    def evaluate(self, node: Node) -> Value:  # noqa: PLR0911 - a case for each kind of expression
-        """An expression's value."""
+    def evaluate(self, node: Node) -> Value:  # noqa: PLR0911 - one case per kind of expression
+        """The value of an expression."""
         children = [child for child in node.named_children if child.type not in {"comment", "diagnostic_comment"}]
         match node.type:
             case "string":
                 return "".join(self._string_part(part) for part in children) or _text(node).strip("'")
-            case "number":
-                return int(_text(node))
-            case "boolean":
-                return _text(node) == "true"
-            case "null":
-                return None
+            case "number" | "boolean" | "null":
+                return json.loads(_text(node))
             case "identifier":
                 return self._name(_text(node))
             case "object":
                 return {self._key(p.named_children[0]): self.evaluate(p.named_children[1]) for p in _plain_properties(node)}
             case "array":
                 return [self.evaluate(child) for child in children]
+            case "for_statement":
+                return self._for(*children)
             case "parenthesized_expression":
                 return self.evaluate(children[0])
             case "unary_expression" if _text(node).startswith("!"):
@@ -260,6 +255,14 @@ class Deployment:
                 return self._call(_text(children[0]), [self.evaluate(argument) for argument in children[1].named_children])
             case _:
                 raise BicepError(f"{self.template.path.name}: {node.type} is not known here: {_text(node)}")
+
+    def _for(self, variable: Node, items: Node, body: Node) -> list[Value]:
+        values = []
+        for item in self.evaluate(items):
+            self._values[_text(variable)] = item
+            values.append(self.evaluate(body))
+        del self._values[_text(variable)]
+        return values
 
     def _string_part(self, part: Node) -> str:
         if part.type == "interpolation":
@@ -283,13 +286,14 @@ class Deployment:
             "==": lambda: self.evaluate(left) == self.evaluate(right),
             "!=": lambda: self.evaluate(left) != self.evaluate(right),
             ">": lambda: self.evaluate(left) > self.evaluate(right),
+            "<=": lambda: self.evaluate(left) <= self.evaluate(right),
             "&&": lambda: self.evaluate(left) and self.evaluate(right),
             "||": lambda: self.evaluate(left) or self.evaluate(right),
         }
         return operations[operator]()
 
     def _member(self, root: Node, path: list[str]) -> Value:
-        if root.type == "ternary_expression":  # the parser reads `a ? b : c.d` as `(a ? b : c).d`
+        if root.type == "ternary_expression":  # the grammar parses `a ? b : c.d` as `(a ? b : c).d`
             condition, then, otherwise = root.named_children
             return self.evaluate(then) if self.evaluate(condition) else self._member(*_chain(otherwise, path))
         symbol = _text(root.named_children[-1] if root.type == "resource_expression" else root)
@@ -305,12 +309,23 @@ class Deployment:
             value = value[name]
         return value
 
+    def _int(self, text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise BicepError(f"{self.template.path.name}: int() cannot convert {text!r}") from None
+
     def _call(self, name: str, arguments: list[Any]) -> Value:
         functions: dict[str, Callable[..., Any]] = {
             "empty": lambda value: not value,
+            "concat": lambda *arrays: [item for array in arrays for item in array],
             "union": lambda *objects: {key: value for each in objects for key, value in each.items()},
             "split": lambda text, separator: text.split(separator),
             "replace": lambda text, old, new: text.replace(old, new),
+            "uriComponentToString": unquote,
+            "string": json.dumps,
+            "int": self._int,
+            "loadTextContent": lambda path: (self.template.path.parent / path).read_text(),
             "uniqueString": lambda *_: "abcdefghijklm",
             "guid": lambda *parts: "guid of " + ", ".join(parts),
             "subscriptionResourceId": lambda kind, last: f"/{kind}/{last}",
@@ -324,16 +339,8 @@ class Deployment:
         return functions[name](*arguments)
 
 
-def identifiers(node: Node) -> Iterator[str]:
-    """Every name that an expression uses."""
-    if node.type == "identifier":
-        yield _text(node)
-    for child in node.named_children:
-        yield from identifiers(child)
-
-
 def _chain(node: Node, path: list[str]) -> tuple[Node, list[str]]:
-    """`a!.b.c` as `a` and the path `b`, `c`, before the path that is given."""
+    """Splits `a!.b.c` into `a` and `b`, `c`, followed by `path`."""
     while node.type == "member_expression":
         path = [_text(node.named_children[1]), *path]
         node = node.named_children[0]

@@ -1,107 +1,101 @@
-"""azure.yaml, the parameters and the outputs: what azd reads and writes, held against each other."""
+"""azure.yaml, the parameters file and the outputs: what azd reads and writes."""
 
 import json
 import re
 
 import pytest
-import yaml
 
 from chat.settings import DEFAULT_MODEL
-from tests.infra.bicep import Deployment, Value, read
-from tests.infra.test_bicep import GIVEN, MAIN, ROOT, deploy, of_type
+from local.settings import APP_DIR
+from tests.infra.bicep import read
+from tests.infra.template import (
+    ENVIRONMENT,
+    MAIN,
+    PromptError,
+    app_settings,
+    deploy,
+    load,
+    of_type,
+    parameters,
+    parameters_file,
+)
 
-KNOWN_TO_AZD = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID", "AZURE_PRINCIPAL_TYPE"}
-
-
-def load(path: str) -> Value:
-    return yaml.load((ROOT / path).read_text(), Loader=yaml.BaseLoader)  # `on` stays a word
-
-
-def parameters_file() -> dict[str, tuple[str, str | None]]:
-    """Each parameter's environment value, and what it is where that is not set."""
-    found = {}
-    for name, entry in json.loads((ROOT / "infra/main.parameters.json").read_text())["parameters"].items():
-        match = re.fullmatch(r"\$\{(\w+)(?:=(.+))?\}", entry["value"])
-        assert match, f"{name}: {entry['value']}"
-        found[name] = match[1], match[2]
-    return found
+SET_BY_AZD = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_SUBSCRIPTION_ID", "AZURE_PRINCIPAL_ID", "AZURE_PRINCIPAL_TYPE"}
 
 
-def test_every_parameter_can_be_set_by_azd() -> None:
+def environment_values() -> dict[str, str]:
+    """The parameter of each environment value."""
+    return {value: name for name, (value, _) in parameters_file().items()}
+
+
+def test_every_parameter_has_an_environment_value_of_its_name() -> None:
     assert list(parameters_file()) == list(read(MAIN).parameters)
-    values = [value for value, _ in parameters_file().values()]
-    assert len(values) == len(set(values))
-
-
-def test_a_parameter_is_named_for_its_environment_value() -> None:
-    renamed = {"environmentName": "AZURE_ENV_NAME", "location": "AZURE_LOCATION"}
-    renamed |= {"principalId": "AZURE_PRINCIPAL_ID", "principalType": "AZURE_PRINCIPAL_TYPE"}
+    azd = {"environmentName": "AZURE_ENV_NAME", "location": "AZURE_LOCATION"}
+    azd |= {"principalId": "AZURE_PRINCIPAL_ID", "principalType": "AZURE_PRINCIPAL_TYPE"}
     for name, (value, _) in parameters_file().items():
-        expected = renamed.get(name, value)
-        assert value == expected
-        if name not in renamed:
-            assert name.lower() == value.replace("_", "").lower()
+        assert value == azd.get(name, value)
+        assert name in azd or name.lower() == value.replace("_", "").lower()
 
 
-def test_the_defaults_are_the_templates_own() -> None:
-    template = read(MAIN)
-    blank = Deployment(MAIN, {"environmentName": "test", "location": "swedencentral"})
-    for name, (_, default) in parameters_file().items():
-        declared = template.parameters[name].default
-        if declared is None:
-            assert default is None, f"{name} is required"
-        else:
-            assert str(blank.evaluate(declared)) == (default or ""), name
+def test_a_new_environment_needs_no_values_but_azds_own() -> None:
+    passed = parameters({"AZURE_ENV_NAME": "test", "AZURE_LOCATION": "swedencentral"})
+    assert passed["azureOpenAiModel"] == DEFAULT_MODEL
+    with pytest.raises(PromptError, match="location"):
+        parameters({"AZURE_ENV_NAME": "test"})
 
 
-def test_the_default_model_is_the_services_own() -> None:
-    assert parameters_file()["azureOpenAiModel"] == ("AZURE_OPENAI_MODEL", DEFAULT_MODEL)
+@pytest.mark.parametrize(
+    "name", [parameters_file()[name][0] for name, each in read(MAIN).parameters.items() if each.type in {"int", "bool"}]
+)
+def test_a_value_that_is_not_a_number_is_not_replaced_by_the_default(name: str) -> None:
+    # azd drops it; a default in the template would then be deployed without a word.
+    with pytest.raises(PromptError):
+        deploy(**{name: "abc"})
 
 
-def test_no_output_changes_what_the_next_deployment_is_given() -> None:
-    # An output becomes an environment value. One that a parameter reads must say what that parameter was.
-    by_value = {value: name for name, (value, _) in parameters_file().items()}
-    for source in ("new", "existing", "endpoint", "openai"):
-        given = GIVEN | {"modelSource": source}
-        first = Deployment(MAIN, given)
-        again = {by_value[name]: value for name, value in first.outputs.items() if name in by_value}
-        assert again
-        assert Deployment(MAIN, given | again).outputs == first.outputs
-        assert all(given.get(name, value) == value for name, value in again.items())
+def test_azd_down_deletes_no_input_from_the_environment() -> None:
+    # It deletes the values of all outputs.
+    assert not deploy().outputs.keys() & (environment_values().keys() | SET_BY_AZD)
 
 
-def test_the_service_is_the_one_that_the_template_tags() -> None:
-    (name,) = load("azure.yaml")["services"]
+def pipeline_variable(value: str) -> str:
+    """As `azd pipeline config` writes it to GitHub: escaped for JSON (`escapeValuesForPipeline` in its pipeline.go)."""
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ['Answer "in short":\nat most 10% of the question\'s length, no C:\\ paths.', "Réponds en français.", "1 + 1 & <b>"],
+)
+def test_a_system_prompt_is_spelled_the_same_locally_and_in_a_pipeline(prompt: str) -> None:
+    spelled = prompt
+    for character, code in {"%": "%25", '"': "%22", "\\": "%5C", "\n": "%0A"}.items():
+        spelled = spelled.replace(character, code)
+    for value in (spelled, pipeline_variable(spelled)):
+        assert app_settings(deploy(CHAT_SYSTEM_PROMPT=value))["CHAT_SYSTEM_PROMPT"] == prompt
+
+
+def test_azd_finds_the_app_by_the_services_name() -> None:
+    ((name, service),) = load("azure.yaml")["services"].items()
     (site,) = of_type(deploy(), "Microsoft.Web/sites")
-    assert site.body["tags"] == {"azd-env-name": "test", "azd-service-name": name}
-    assert load("azure.yaml")["services"][name] == {"project": ".", "language": "python", "host": "function"}
+    assert site.body["tags"] == {"azd-env-name": ENVIRONMENT["AZURE_ENV_NAME"], "azd-service-name": name}
+    assert service == {"project": ".", "language": "python", "host": "function"}
 
 
-@pytest.mark.parametrize("network", ["public", "private"])
-def test_every_resource_bears_the_environments_tag(network: str) -> None:
-    deployment = deploy(modelSource="openai", networkAccess=network)
-    for resource in deployment.resources():
-        if "location" in resource.body:
-            assert resource.body["tags"]["azd-env-name"] == "test", resource.symbol
+def test_azd_is_new_enough_not_to_delete_an_existing_accounts_resource_group() -> None:
+    minimum = re.fullmatch(r">= (\d+)\.(\d+)\.(\d+)", load("azure.yaml")["requiredVersions"]["azd"])
+    assert minimum
+    assert tuple(map(int, minimum.groups())) >= (1, 24, 1)
 
 
-def test_the_hooks_are_files_for_both_kinds_of_shell() -> None:
+def test_every_hook_is_a_python_file() -> None:
     hooks = load("azure.yaml")["hooks"]
-    assert hooks.keys() == {"postprovision", "postdeploy"}
-    for name, hook in hooks.items():
-        assert (hook["posix"]["shell"], hook["posix"]["run"]) == ("sh", f"infra/hooks/{name}.sh")
-        assert (hook["windows"]["shell"], hook["windows"]["run"]) == ("pwsh", f"infra/hooks/{name}.ps1")
-        assert all((ROOT / each["run"]).is_file() for each in hook.values())
+    files = {str(path.relative_to(APP_DIR)) for path in (APP_DIR / "infra" / "hooks").glob("*.py")}
+    assert {hook["run"] for hook in hooks.values()} == files
 
 
-def test_the_pipeline_is_handed_every_parameter() -> None:
+def test_the_pipeline_gets_every_parameter() -> None:
     pipeline = load("azure.yaml")["pipeline"]
-    values = {value: name for name, (value, _) in parameters_file().items()}
-    secure = {value for value, name in values.items() if read(MAIN).parameters[name].secure}
+    secure = {value for value, name in environment_values().items() if read(MAIN).parameters[name].secure}
     assert set(pipeline["secrets"]) == secure
-    assert set(pipeline["variables"]) == values.keys() - secure - KNOWN_TO_AZD
-
-
-def test_what_is_only_for_deploying_is_not_deployed() -> None:
-    ignored = (ROOT / ".funcignore").read_text().split("\n")
-    assert {"azure.yaml", "infra/", "docs/", "local.settings.json", ".*"} <= set(ignored)
+    assert set(pipeline["variables"]) == environment_values().keys() - secure - SET_BY_AZD

@@ -1,10 +1,13 @@
-"""What Azure installs is enough: the app is built as a remote build would build it, and serves a chat."""
+"""The deployment package: which files it has, and that a remote build of it serves a request."""
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +19,7 @@ from tests.client import Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import OPENAI, streams
 
-# Azure's image has the worker; this starts it for the deployed app, with our host in front.
+# On Azure the Functions host starts the worker; this starts it for the deployed app, behind our host.
 SERVE = """
 import asyncio, sys
 from pathlib import Path
@@ -32,53 +35,111 @@ async def serve():
 asyncio.run(serve())
 """
 
+PATTERNS = [line for line in (APP_DIR / ".funcignore").read_text().splitlines() if line and not line.startswith("#")]
+UNTRACKED = [
+    ".coverage",
+    ".env",
+    ".venv/bin/python",
+    "chat/__pycache__/relay.cpython-313.pyc",
+    "env/pyvenv.cfg",
+    "infra/hooks/hooks_env/pyvenv.cfg",
+    "local.settings.json",
+    "model.gguf",
+    "models/model.gguf",
+    "secrets.txt",
+    "venv/bin/python",
+]
 
-def deployed_files() -> list[str]:
-    """What a deployment takes of what is or may come into git, and of what lies about besides."""
+
+def ignored_by_git_rules(path: str) -> bool:
+    """As VS Code's Functions extension reads `.funcignore`."""
+    return GitIgnoreSpec.from_lines(PATTERNS).match_file(path)
+
+
+def ignored_by_azd(path: str) -> bool:
+    """As azd reads `.funcignore`, with github.com/denormal/go-gitignore: an ignored directory is not searched."""
+    parts = path.split("/")
+    ways = [("/".join(parts[: depth + 1]), depth + 1 < len(parts)) for depth in range(len(parts))]
+    return any(last_match_of_azd(way, is_directory=directory) for way, directory in ways)
+
+
+def last_match_of_azd(path: str, *, is_directory: bool) -> bool:
+    for line in reversed(PATTERNS):
+        pattern = line.removeprefix("!")
+        if pattern.endswith("/") and not is_directory:
+            continue
+        name = pattern.strip("/")
+        # Without FNM_PATHNAME a `*` matches slashes, too.
+        if "**" in name:
+            matches = path.startswith(name.removesuffix("**"))
+        else:
+            assert "/" not in name, "a path pattern; its rule is not written here"
+            matches = fnmatchcase(path if pattern.startswith("/") else path.rpartition("/")[2], name)
+        if matches:
+            return not line.startswith("!")
+    return False
+
+
+def deployed_files(ignored: Callable[[str], bool]) -> list[str]:
+    """Of the files that are or may come into git, and of others that may be in the folder, those that are deployed."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    tracked = subprocess.run(listing, cwd=APP_DIR, check=True, capture_output=True, text=True).stdout.split()
-    lying_about = ["local.settings.json", ".env", ".venv/bin/python", "chat/__pycache__/relay.cpython-313.pyc", ".coverage"]
-    ignored = GitIgnoreSpec.from_lines((APP_DIR / ".funcignore").read_text().splitlines())
-    return [path for path in tracked + lying_about if not ignored.match_file(path)]
+    files = subprocess.run(listing, cwd=APP_DIR, check=True, capture_output=True, text=True).stdout.split()
+    return [path for path in files + UNTRACKED if (APP_DIR / path).exists() or path in UNTRACKED if not ignored(path)]
 
 
-def test_nothing_but_the_app_is_deployed() -> None:
-    outside = [path for path in deployed_files() if not path.startswith("chat/")]
-    assert sorted(outside) == ["function_app.py", "host.json", "requirements.txt"]
+@pytest.mark.parametrize("ignored", [ignored_by_git_rules, ignored_by_azd])
+def test_only_the_app_is_deployed(ignored: Callable[[str], bool]) -> None:
+    deployed = deployed_files(ignored)
+    assert [path for path in deployed if not path.startswith("chat/")] == [
+        "function_app.py",
+        "host.json",
+        "requirements.txt",
+    ]
+    code = {str(path.relative_to(APP_DIR)) for path in (APP_DIR / "chat").rglob("*") if path.is_file()}
+    assert {path for path in deployed if path.startswith("chat/")} == {path for path in code if "__pycache__" not in path}
+
+
+def requirements(name: str) -> list[str]:
+    """The requirements of a file, without options, hashes and comments."""
+    lines = (APP_DIR / name).read_text().splitlines()
+    return [line.removesuffix("\\").strip() for line in lines if re.match(r"\w", line)]
 
 
 def test_every_requirement_is_pinned() -> None:
-    lines = (APP_DIR / "requirements.txt").read_text().splitlines()
-    requirements = [line for line in lines if line.strip() and not line.strip().startswith("#")]
-    assert requirements
-    assert [line for line in requirements if "==" not in line] == []
+    pinned = requirements("requirements.txt")
+    assert pinned
+    assert [each for each in pinned if not re.fullmatch(r"[\w.\[\]-]+==[\w.]+( ;.*)?", each)] == []
 
 
 @pytest.mark.timeout(180)
-async def test_the_deployment_serves_a_chat(model: ModelServer, tmp_path: Path) -> None:
+async def test_the_deployed_app_serves_a_request(model: ModelServer, tmp_path: Path) -> None:
     model.answers(streams(OPENAI))
     app = tmp_path / "wwwroot"
-    for path in deployed_files():
+    for path in deployed_files(ignored_by_azd):
         (app / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(APP_DIR / path, app / path)
     packages = app / ".python_packages" / "lib" / "site-packages"
-    uv = shutil.which("uv") or APP_DIR / ".venv-uv" / "bin" / "uv"
     image = tmp_path / "image"
-    worker = next(line for line in (APP_DIR / "requirements-dev.txt").read_text().split() if "functions-runtime==" in line)
-    for command in (
-        [uv, "venv", "--python", sys.executable, image],
-        [uv, "pip", "install", "--python", image / "bin" / "python", worker],
-        [uv, "pip", "install", "--python", image / "bin" / "python", "--target", packages, "-r", app / "requirements.txt"],
-    ):
+    uv = [shutil.which("uv") or APP_DIR / ".venv-uv" / "bin" / "uv"]
+    into_image = [*uv, "pip", "install", "--python", image / "bin" / "python"]
+    commands = [
+        [*uv, "venv", "--python", sys.executable, image],
+        [*into_image, "--target", packages, "-r", app / "requirements.txt"],
+    ]
+    worker = "azure-functions-runtime=="
+    if not any(each.startswith(worker) for each in requirements("requirements.txt")):
+        # Then Azure runs the version of its own image.
+        commands.append([*into_image, *(each for each in requirements("requirements-dev.txt") if each.startswith(worker))])
+    for command in commands:
         done = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         output, _ = await done.communicate()
         assert done.returncode == 0, output.decode()
 
-    shutil.copytree(APP_DIR / "local", tmp_path / "stand_in" / "local")
+    shutil.copytree(APP_DIR / "local", tmp_path / "host" / "local")
     process = await asyncio.create_subprocess_exec(
         *(image / "bin" / "python", "-c", SERVE, app),
         cwd=app,
-        env={**os.environ, "PYTHONPATH": f"{packages}:{tmp_path / 'stand_in'}"},
+        env={**os.environ, "PYTHONPATH": f"{packages}:{tmp_path / 'host'}"},
         stdout=subprocess.PIPE,
     )
     assert process.stdout

@@ -1,48 +1,94 @@
-"""docs/deploy.md, held against the template and the log."""
+"""docs/deploy.md and docs/api-management.md: against the template, the queries and the log line."""
 
-import json
 import re
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from chat.request_log import ChatLog
-from tests.infra.test_azd import parameters_file
-from tests.infra.test_bicep import ROOT
+from local.settings import APP_DIR
+from tests.infra.bicep import parse, read
+from tests.infra.log_line import LOG_KEYS, OUTCOMES
+from tests.infra.template import MAIN, app_settings, deploy, parameters_file
 
-PATH = ROOT / "docs" / "deploy.md"
-GUIDE = PATH.read_text()
+DEPLOY = APP_DIR / "docs" / "deploy.md"
+GUIDES = [DEPLOY, APP_DIR / "docs" / "api-management.md"]
 
 
 def section(title: str) -> str:
-    (text,) = re.findall(rf"(?<=^## {title}\n).*?(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(rf"(?<=^## {title}\n).*?(?=^## |\Z)", DEPLOY.read_text(), re.MULTILINE | re.DOTALL)
     return str(text)
 
 
-def test_the_guide_lists_every_value_with_its_default() -> None:
-    listed = set(re.findall(r"`([A-Z][A-Z_]+)`", "".join(re.findall(r"^\| `[^|]*\|", section("Settings"), re.MULTILINE))))
+def first_cells(text: str) -> set[str]:
+    """The code in the first cells of a text's tables."""
+    return set(re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE))))
+
+
+def test_the_settings_table_lists_every_value_with_its_default() -> None:
+    listed = first_cells(section("Settings"))
     assert listed == {value for value, _ in parameters_file().values()} - {"AZURE_PRINCIPAL_ID", "AZURE_PRINCIPAL_TYPE"}
     for value, default in parameters_file().values():
         if default and value in listed:
             assert re.search(rf"^\| `{value}` \|.*\| `{re.escape(default)}` \|$", section("Settings"), re.MULTILINE), value
 
 
-def test_the_queries_ask_for_what_the_log_says(capsys: pytest.CaptureFixture[str]) -> None:
-    log = ChatLog("an-invocation")
-    log.provider, log.model, log.chunks = "azure", "chat", 7
-    log.first_chunk()
-    log.finished({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
-    log.failed(502, "it broke")
-    log.write()
-    written = json.loads(capsys.readouterr().out)
-    queries = "".join(re.findall(r"```kusto\n(.*?)```", section("Logs"), re.DOTALL))
-    assert set(re.findall(r"line\.(\w+)", queries)) <= written.keys()
-    (fields,) = re.findall(r"what is known of:\n(.*?)\. It holds", section("Logs"), re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", fields, flags=re.DOTALL))) == written.keys()
-    outcomes = set(re.findall(r"`(finished|failed|caller left)`", fields))
-    source = (ROOT / "chat" / "request_log.py").read_text()
-    assert outcomes == set(re.findall(r'outcome = "([a-z ]+)"', source))
+@pytest.mark.parametrize("value", ["REQUESTS_PER_INSTANCE", "MAXIMUM_INSTANCES"])
+def test_the_settings_table_has_the_templates_ranges(value: str) -> None:
+    (name,) = [name for name, (key, _) in parameters_file().items() if key == value]
+    limits = read(MAIN).parameters[name].decorators
+    minimum, maximum = ((limits[rule].named_children[0].text or b"").decode() for rule in ("minValue", "maxValue"))
+    (row,) = re.findall(rf"^\| `{value}` \|.*$", section("Settings"), re.MULTILINE)
+    assert f"{minimum}–{maximum}" in row
 
 
-def test_its_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", GUIDE):
-        assert "://" in target or (PATH.parent / target).exists(), target
+def test_the_example_of_a_system_prompt_is_what_it_says() -> None:
+    (prompt,) = re.findall(r"azd env set CHAT_SYSTEM_PROMPT '(.*)'", section("Settings"))
+    assert app_settings(deploy(CHAT_SYSTEM_PROMPT=prompt))["CHAT_SYSTEM_PROMPT"] == (
+        'You are a "pirate".\nAnswer in one sentence.'
+    )
+
+
+def test_the_log_section_lists_every_key_outcome_and_query() -> None:
+    queries = {path.name for path in (APP_DIR / "infra" / "queries").glob("*.kql")}
+    listed = first_cells(section("Logs"))
+    assert listed == set(LOG_KEYS) | queries - {"chat.kql"}
+    (outcomes,) = re.findall(r"^\| `outcome` \| (.*) \|$", section("Logs"), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", outcomes) == OUTCOMES
+
+
+def test_the_costs_use_the_price_of_the_queries() -> None:
+    prices = (APP_DIR / "infra" / "queries" / "chat.kql").read_text()
+    ((model, price_in, price_out),) = re.findall(r'^    "([^"]+)", ([\d.]+), ([\d.]+),$', prices, re.MULTILINE)
+    assert f"${price_in} in, ${price_out} out, per million tokens of `{model}`" in section("Costs")
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_links_to_files_and_sections_exist(guide: Path) -> None:
+    for target, fragment in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", guide.read_text()):
+        if "://" in target:
+            continue
+        path = guide.parent / target if target else guide
+        assert path.exists(), target
+        if fragment:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert fragment in {heading.lower().replace(" ", "-") for heading in headings}, fragment
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_code_blocks_parse(guide: Path) -> None:
+    blocks = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", guide.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for language, text in blocks:
+        match language:
+            case "sh":
+                subprocess.run(["bash", "-n"], input=text, check=True, text=True)
+            case "xml":
+                ElementTree.fromstring(text)
+            case "bicep":
+                parse(text.encode(), guide.name)
+            case "python":
+                compile(text, guide.name, "exec")
+            case _:
+                raise AssertionError(f"{language}: no parser is known here")

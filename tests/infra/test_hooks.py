@@ -1,4 +1,4 @@
-"""The hooks, run for real against a stand-in `azd`; the PowerShell ones, where there is no `pwsh`, held against them."""
+"""The hooks, run as azd runs them: with the environment's values, in the directory of the script."""
 
 import itertools
 import json
@@ -7,194 +7,149 @@ import re
 import shutil
 import subprocess
 import sys
+from ast import parse
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tree_sitter_powershell
-from tree_sitter import Language, Parser
 
 from chat.request import ChatRequest
-from local.settings import LocalSettings
-from tests.infra.test_bicep import ROOT, deploy
+from local.settings import APP_DIR, LocalSettings
+from tests.infra.template import deploy
 
-HOOKS = ["postprovision", "postdeploy"]
-AZURE = {
-    "MODEL_SOURCE": "new",
-    "AZURE_OPENAI_ENDPOINT": "https://oai.openai.azure.com/",
-    "AZURE_OPENAI_CHAT_DEPLOYMENT": "chat",
-    "AZURE_TENANT_ID": "a-tenant",
+HOOKS = APP_DIR / "infra" / "hooks"
+AZURE = {"AZURE_OPENAI_ENDPOINT": "https://oai.openai.azure.com/", "AZURE_OPENAI_CHAT_DEPLOYMENT": "chat"}
+OPENAI = {"OPENAI_BASE_URL": 'https://x/"v1"\\', "OPENAI_MODEL": "small", "OPENAI_API_KEY": ""}
+DEPLOYED = {
+    "AZURE_SUBSCRIPTION_ID": "a-subscription",
     "AZURE_RESOURCE_GROUP": "rg-test",
     "AZURE_FUNCTION_NAME": "func-test",
-    "AZURE_SUBSCRIPTION_ID": "a-subscription",
-    "CHAT_URL": "https://func-test.azurewebsites.net/api/chat",
-    "OPENAI_BASE_URL": "",
-    "OPENAI_MODEL": "",
+    "APP_URL": "https://func-test.azurewebsites.net",
 }
-OPENAI = AZURE | {"MODEL_SOURCE": "openai", "OPENAI_BASE_URL": 'https://x/"v1"\\', "OPENAI_MODEL": "small"}
 
 
 class Project:
-    """A copy of the hooks in a folder of its own, and the commands that they find there."""
+    """A copy of the hooks in a folder of their own, and a folder of commands for what they print."""
 
-    def __init__(self, folder: Path, outputs: dict[str, str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder / "a project"
-        self._bin = folder / "bin"
-        shutil.copytree(ROOT / "infra" / "hooks", self.folder / "infra" / "hooks")
-        self._bin.mkdir()
-        self.command(
-            "azd",
-            f"outputs = {outputs!r}\n"
-            "assert sys.argv[1:3] == ['env', 'get-value'], sys.argv\n"
-            "assert sys.argv[4:] == ['--environment', 'test env'], sys.argv\n"
-            "if sys.argv[3] not in outputs:\n"
-            "    print('ERROR: key not found')\n"
-            "    sys.exit(1)\n"
-            "print(outputs[sys.argv[3]])\n",
-        )
-
-    def command(self, name: str, code: str) -> None:
-        path = self._bin / name
-        path.write_text(f"#!{sys.executable}\nimport json, sys\n{code}")
-        path.chmod(0o755)
-
-    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        environment = {
-            "PATH": f"{self._bin}:{os.environ['PATH']}",
-            "HOME": str(self._bin),
-            "AZURE_ENV_NAME": "test env",
-        }
-        return subprocess.run(command, cwd=self._bin, env=environment, capture_output=True, text=True, check=False)
-
-    def hook(self, name: str) -> str:
-        done = self.run("sh", str(self.folder / "infra" / "hooks" / f"{name}.sh"))
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        self.commands = folder / "bin"
+        self.commands.mkdir()
+        shutil.copytree(HOOKS, self.folder / "infra" / "hooks", ignore=shutil.ignore_patterns("hooks_env"))
 
     @property
     def settings(self) -> Path:
         return self.folder / "local.settings.json"
 
+    def command(self, name: str, code: str) -> None:
+        path = self.commands / name
+        path.write_text(f"#!{sys.executable}\nimport json, sys\n{code}")
+        path.chmod(0o755)
 
-def test_the_local_app_is_pointed_at_the_deployed_model(tmp_path: Path) -> None:
-    project = Project(tmp_path, AZURE)
-    assert "no key" in project.hook("postprovision")
-    assert LocalSettings.read(project.folder).Values == {
-        "FUNCTIONS_WORKER_RUNTIME": "python",
-        "AzureWebJobsStorage": "",
-        "AZURE_OPENAI_ENDPOINT": "https://oai.openai.azure.com/",
-        "AZURE_OPENAI_CHAT_DEPLOYMENT": "chat",
-        "AZURE_TENANT_ID": "a-tenant",
-    }
+    def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        environment = {"PATH": f"{self.commands}:{os.environ['PATH']}"} | environment
+        folder = self.folder / "infra" / "hooks"
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
-
-def test_the_local_app_is_pointed_at_a_compatible_server(tmp_path: Path) -> None:
-    project = Project(tmp_path, OPENAI)
-    assert "OPENAI_API_KEY" in project.hook("postprovision")
-    assert LocalSettings.read(project.folder).Values == {
-        "FUNCTIONS_WORKER_RUNTIME": "python",
-        "AzureWebJobsStorage": "",
-        "OPENAI_BASE_URL": 'https://x/"v1"\\',
-        "OPENAI_MODEL": "small",
-        "OPENAI_API_KEY": "",
-    }
+    def hook(self, name: str, **environment: str) -> str:
+        done = self.run(sys.executable, f"{name}.py", **environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
-def test_it_is_otherwise_the_sample(tmp_path: Path) -> None:
-    project = Project(tmp_path, AZURE)
-    project.hook("postprovision")
-    written, sample = (json.loads(path.read_text()) for path in (project.settings, ROOT / "local.settings.json.sample"))
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize(("model", "note"), [(AZURE, "no key"), (OPENAI, "OPENAI_API_KEY")], ids=["azure", "openai"])
+def test_local_settings_use_the_deployed_model(model: dict[str, str], note: str, project: Project) -> None:
+    assert note in project.hook("postprovision", LOCAL_SETTINGS=json.dumps(model))
+    assert (
+        LocalSettings.read(project.folder).Values
+        == {
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "AzureWebJobsStorage": "",
+        }
+        | model
+    )
+
+
+def test_local_settings_have_the_samples_form_and_allow_no_origin(project: Project) -> None:
+    project.hook("postprovision", LOCAL_SETTINGS=json.dumps(AZURE))
+    written, sample = (json.loads(path.read_text()) for path in (project.settings, APP_DIR / "local.settings.json.sample"))
     assert written.keys() == sample.keys()
-    assert written["Host"] == sample["Host"]
-    common = ("FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage")
-    assert [written["Values"][name] for name in common] == [sample["Values"][name] for name in common]
+    assert written["Host"] == {"LocalHttpPort": sample["Host"]["LocalHttpPort"]}
+    assert LocalSettings.read(project.folder).Host.CORS == ""
 
 
-def test_settings_that_are_there_are_left_alone(tmp_path: Path) -> None:
-    project = Project(tmp_path, AZURE)
+def test_existing_local_settings_are_not_changed(project: Project) -> None:
     project.settings.write_text("mine")
-    assert "left as it is" in project.hook("postprovision")
+    assert "not changed" in project.hook("postprovision", LOCAL_SETTINGS=json.dumps(AZURE))
     assert project.settings.read_text() == "mine"
 
 
-@pytest.mark.parametrize("hook", HOOKS)
-def test_a_missing_output_stops_the_hook_before_it_does_anything(hook: str, tmp_path: Path) -> None:
-    project = Project(tmp_path, {"MODEL_SOURCE": "new", "CHAT_URL": "https://x/api/chat"})
-    done = project.run("sh", str(project.folder / "infra" / "hooks" / f"{hook}.sh"))
-    assert done.returncode != 0
+@pytest.mark.parametrize("hook", ["postprovision", "postdeploy"])
+def test_a_hook_without_a_deployment_fails_and_names_the_missing_value(hook: str, project: Project) -> None:
+    done = project.run(sys.executable, f"{hook}.py")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.search(r"^[A-Z_]+ is not set: .*`azd provision`", done.stderr)
     assert not project.settings.exists()
-    assert "curl" not in done.stdout
 
 
-def test_the_last_words_get_the_key_and_call_the_chat(tmp_path: Path) -> None:
-    project = Project(tmp_path, AZURE)
-    commands = project.hook("postdeploy").split("\n\n", 1)[1]
+@pytest.mark.parametrize("auth_level", ["function", "anonymous"])
+def test_the_printed_commands_send_a_request(auth_level: str, project: Project) -> None:
+    printed = project.hook("postdeploy", **DEPLOYED, CHAT_AUTH_LEVEL=auth_level)
+    about, _, commands = printed.strip().partition("\n\n")
+    assert f"{DEPLOYED['APP_URL']}/api/v1" in about
     project.command(
         "az",
-        "line = ' '.join(sys.argv[1:])\n"
-        "assert line == 'functionapp keys list --subscription a-subscription --resource-group rg-test --name func-test '"
-        "'--query functionKeys.default --output tsv', line\n"
+        "assert ' '.join(sys.argv[1:]) == ('functionapp keys list --subscription a-subscription --resource-group rg-test '"
+        "'--name func-test --query functionKeys.default --output tsv')\n"
         "print('the-key')\n",
     )
-    project.command("curl", "print(json.dumps(sys.argv[1:]))")
-    called = project.run("sh", "-eu", "-c", commands)
-    assert called.returncode == 0, called.stderr
-    arguments = json.loads(called.stdout)
-    headers = [value for option, value in itertools.pairwise(arguments) if option == "-H"]
-    assert arguments[:2] == ["-N", AZURE["CHAT_URL"]]
-    assert headers == ["x-functions-key: the-key", "content-type: application/json"]
-    request = ChatRequest.model_validate_json(arguments[arguments.index("-d") + 1])
-    assert request.stream
-
-
-@pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_asks_only_for_what_is_there(hook: str) -> None:
-    asked = set(re.findall(r"\$\(output (\w+)\)", sh(hook)))
-    assert asked
-    assert asked <= deploy().outputs.keys()
-
-
-@pytest.mark.parametrize("hook", HOOKS)
-def test_the_powershell_hook_parses_and_says_the_same(hook: str) -> None:
-    source = powershell(hook)
-    assert not Parser(Language(tree_sitter_powershell.language())).parse(source.encode()).root_node.has_error
-    assert re.findall(r"Get-Output '(\w+)'", source) == re.findall(r"\$\(output (\w+)\)", sh(hook))
-    assert source.partition("\n")[0] == sh(hook).split("\n")[1]
-
-
-def test_the_powershell_hook_writes_the_same_settings(tmp_path: Path) -> None:
-    for outputs in (AZURE, OPENAI):
-        project = Project(tmp_path / outputs["MODEL_SOURCE"], outputs)
-        project.hook("postprovision")
-        for name in LocalSettings.read(project.folder).Values:
-            assert re.search(rf"\b{name} = ", powershell("postprovision")), name
-
-
-def test_the_powershell_hook_prints_the_same_commands(tmp_path: Path) -> None:
-    printed = Project(tmp_path, AZURE).hook("postdeploy")
-    names = {"url": "CHAT_URL", "group": "AZURE_RESOURCE_GROUP", "app": "AZURE_FUNCTION_NAME"}
-    names["subscription"] = "AZURE_SUBSCRIPTION_ID"
-    (text,) = re.findall(r'@"\n(.*)\n"@', powershell("postdeploy"), re.DOTALL)
-    for variable, output in names.items():
-        text = re.sub(rf"\$\{{?{variable}\b\}}?", AZURE[output], text)
-    assert text.replace("`$key = ", "key=$(").replace("`$", "$").replace("--output tsv", "--output tsv)") == printed.rstrip(
-        "\n"
-    )
-
-
-@pytest.mark.skipif(shutil.which("pwsh") is None, reason="no PowerShell here")
-@pytest.mark.parametrize("outputs", [AZURE, OPENAI], ids=["azure", "openai"])
-def test_the_powershell_hooks_run(outputs: dict[str, Any], tmp_path: Path) -> None:
-    by_sh, by_pwsh = Project(tmp_path / "sh", outputs), Project(tmp_path / "pwsh", outputs)
-    by_sh.hook("postprovision")
-    done = by_pwsh.run("pwsh", "-NoProfile", str(by_pwsh.folder / "infra" / "hooks" / "postprovision.ps1"))
+    for command in ("curl", "make"):
+        project.command(command, "print(json.dumps(sys.argv[1:]))")
+    done = project.run("sh", "-eu", "-c", commands)
     assert done.returncode == 0, done.stderr
-    assert json.loads(by_pwsh.settings.read_text()) == json.loads(by_sh.settings.read_text())
+    curl, make = (json.loads(line) for line in done.stdout.splitlines())
+    headers = [value for option, value in itertools.pairwise(curl) if option == "-H"]
+    key = ["x-functions-key: the-key"] if auth_level == "function" else []
+    assert curl[:2] == ["-N", f"{DEPLOYED['APP_URL']}/api/chat"]
+    assert headers == [*key, "content-type: application/json"]
+    assert ChatRequest.model_validate_json(curl[curl.index("-d") + 1]).stream
+    assert make == ["verify", f"URL={DEPLOYED['APP_URL']}", *(["KEY=the-key"] if auth_level == "function" else [])]
 
 
-def sh(hook: str) -> str:
-    return (ROOT / "infra" / "hooks" / f"{hook}.sh").read_text()
+def test_on_windows_the_commands_are_for_powershell(project: Project) -> None:
+    as_windows = "import os, runpy; os.name = 'nt'; runpy.run_path('postdeploy.py')"
+    printed = project.run(sys.executable, "-c", as_windows, **DEPLOYED).stdout
+    _, *commands = printed.strip().split("\n\n")
+    assert [command.split()[0] for command in commands] == ["$key", "curl"]
 
 
-def powershell(hook: str) -> str:
-    return (ROOT / "infra" / "hooks" / f"{hook}.ps1").read_text()
+def test_the_hooks_read_only_values_that_azd_has() -> None:
+    read = {name for path in HOOKS.glob("*.py") for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text())}
+    assert read == deploy().outputs.keys() | {"AZURE_SUBSCRIPTION_ID", "CHAT_AUTH_LEVEL"}
+
+
+def test_the_hooks_run_on_old_pythons() -> None:
+    # azd runs them with the machine's `python3` or `py`, not with the project's.
+    for path in HOOKS.glob("*.py"):
+        parse(path.read_text(), feature_version=(3, 9))
+
+
+def test_azd_installs_no_packages_for_the_hooks(project: Project) -> None:
+    # azd takes the nearest file of these names (its project_discovery.go), and installs what it names into a new virtual
+    # environment (python_executor.go).
+    for name in ("pyproject.toml", "requirements.txt"):
+        shutil.copy(APP_DIR / name, project.folder / name)
+    folder = project.folder / "infra" / "hooks"
+    names = ["pyproject.toml", "requirements.txt", "package.json"]
+    assert [name for name in names if (folder / name).exists()] == ["requirements.txt"]
+    assert project.run(sys.executable, "-m", "venv", "hooks_env").returncode == 0
+    python = str(folder / "hooks_env" / "bin" / "python")
+    before = project.run(python, "-m", "pip", "list").stdout
+    done = project.run(python, "-m", "pip", "install", "-r", "requirements.txt")
+    assert done.returncode == 0, done.stderr
+    assert project.run(python, "-m", "pip", "list").stdout == before
