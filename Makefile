@@ -3,6 +3,9 @@
 PYTHON := .venv/bin/python
 UV = $(or $(shell command -v uv),.venv-uv/bin/uv)
 
+LOCK = $(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.13 \
+	--custom-compile-command "make lock"
+
 CHECKOV := checkov==3.3.30
 
 .PHONY: run test soak bench lint scan format lock clean
@@ -38,12 +41,9 @@ format: .venv/ready ## mend the style
 	@$(PYTHON) -m ruff format .
 
 lock: .venv/ready ## pin the newest versions of what pyproject.toml names
-	$(UV) pip compile --quiet --upgrade pyproject.toml \
-		--python-version 3.13 --python-platform x86_64-manylinux_2_28 \
-		--custom-compile-command "make lock" --output-file requirements.txt
-	$(UV) pip compile --quiet --upgrade pyproject.toml --group dev --constraints requirements.txt \
-		--python-version 3.13 --universal \
-		--custom-compile-command "make lock" --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(LOCK) local/uv.in --output-file local/uv.txt
 
 clean: ## remove what the commands made
 	rm -rf .venv .venv-uv .venv-litellm .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -113,7 +113,7 @@ def test_every_requirement_is_pinned() -> None:
 
 @pytest.mark.timeout(180)
 async def test_the_deployed_app_serves_a_request(model: ModelServer, tmp_path: Path) -> None:
-    model.answers(streams(OPENAI))
+    model.respond_with(streams(OPENAI))
     app = tmp_path / "wwwroot"
     for path in deployed_files(ignored_by_azd):
         (app / path).parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ async def test_the_deployed_app_serves_a_request(model: ModelServer, tmp_path: P
     try:
         url = (await process.stdout.readline()).decode().strip()
         async with aiohttp.ClientSession() as session:
-            assert await Service(url, model.url, session).ask() == (200, OPENAI)
+            assert await Service(url, model.url, session).send() == (200, OPENAI)
     finally:
         if process.returncode is None:
             process.kill()
