@@ -114,13 +114,17 @@ async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
 
 def _body(request: CompletionRequest, settings: Settings) -> bytes:
     """The body of the request to the model server, with the system prompt before the messages."""
+    system_prompt = settings.chat_system_prompt
+    if request.instructions:
+        system_prompt += f"\n\n{request.instructions}"
     body: dict[str, Any] = {
         "model": settings.model,
-        "messages": [{"role": "system", "content": settings.chat_system_prompt}, *request.messages],
+        "messages": [{"role": "system", "content": system_prompt}, *request.messages],
+        **request.parameters,
         "stream": request.stream,
     }
     if request.stream:
         body["stream_options"] = {"include_usage": True}
-    if settings.chat_max_completion_tokens:
-        body["max_completion_tokens"] = settings.chat_max_completion_tokens
+    if limit := settings.chat_max_completion_tokens:
+        body["max_completion_tokens"] = min(limit, request.parameters.get("max_completion_tokens", limit))
     return msgspec.json.encode(body)

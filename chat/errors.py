@@ -5,6 +5,7 @@ ChatError
 │   ├── RequestTimeout          408  the request's body did not arrive in time
 │   ├── BodyTooLarge            413  the request's body is too large
 │   └── UnsupportedMediaType    415  the request's body is not JSON
+├── AuthenticationError         401  the API key is missing or invalid
 ├── RateLimited                 429  the model server's rate limit is exceeded
 ├── ConfigurationError          500  a setting is missing or invalid
 ├── InternalError               500  a bug in the service
@@ -71,6 +72,16 @@ class UnsupportedMediaType(InvalidRequest):
     """The request's content type is not JSON."""
 
     status = 415
+
+
+class AuthenticationError(ChatError):
+    """The API key is missing or invalid."""
+
+    status = 401
+    type = "authentication_error"
+
+    def __init__(self) -> None:
+        super().__init__("Missing or invalid API key.", code="invalid_api_key")
 
 
 class RateLimited(ChatError):

@@ -1,6 +1,6 @@
 """The bodies of requests, validated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pydantic_core
@@ -11,10 +11,15 @@ from chat.errors import InvalidRequest
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """What any request comes down to: OpenAI's messages, and whether to stream."""
+    """What a request comes down to, in any format.
+
+    `messages` are OpenAI's, `instructions` is the client's part of the system prompt, `parameters` what else is forwarded.
+    """
 
     messages: list[dict[str, Any]]
     stream: bool
+    instructions: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class Message(BaseModel):
@@ -48,8 +53,8 @@ class ProtocolRequest(Conversation):
     sessionState: Any = None  # noqa: N815 - the protocol's name
 
 
-def parse[T: Conversation](model: type[T], body: bytes, max_messages: int) -> T:
-    """Validates a request's body; raises `InvalidRequest`, which names the first invalid field."""
+def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tuple[dict[str, Any], T]:
+    """Returns a body as received and as the model; raises `InvalidRequest`, which names the first invalid field."""
     try:
         # In two steps, so that NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache of strings.
         value = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
@@ -59,7 +64,7 @@ def parse[T: Conversation](model: type[T], body: bytes, max_messages: int) -> T:
     if isinstance(messages, list) and len(messages) > max_messages:
         raise InvalidRequest(f"messages: more than {max_messages}.", param="messages")
     try:
-        return model.model_validate(value)
+        return value, model.model_validate(value)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = _param(detail["loc"])

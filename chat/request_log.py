@@ -47,6 +47,10 @@ class RequestLog:
             "outcome": "disconnected",
         }
 
+    def authenticated(self, api_key_name: str | None) -> None:
+        """To be called when the client is known, with the name of its API key if it has one."""
+        self._attributes["api_key_name"] = api_key_name
+
     def requested(self, settings: Settings, *, stream: bool) -> None:
         """To be called when the request is known to be valid."""
         self._attributes |= {

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from chat.access import authenticate
 from chat.completion import Completion, request_completion
 from chat.disconnect import DisconnectWatcher
 from chat.errors import BodyTooLarge, ChatError, InvalidResponse, RequestTimeout, UnsupportedMediaType
@@ -29,10 +30,13 @@ class ChatResponse(Response):
     known, and nothing has to cross from one task to another.
     """
 
-    def __init__(self, request: Request, wire_format: WireFormat, context: func.Context) -> None:
+    def __init__(
+        self, request: Request, wire_format: WireFormat, context: func.Context, *, takes_api_key: bool = False
+    ) -> None:
         super().__init__()
         self._request = request
         self._format = wire_format
+        self._takes_api_key = takes_api_key
         self._invocation_id = context.invocation_id
         self._log = RequestLog(context.invocation_id, context.function_name, context.trace_context.trace_parent)
         self._secrets: list[str] = []
@@ -57,6 +61,8 @@ class ChatResponse(Response):
     async def _respond(self, send: Send) -> None:
         settings = get_settings()
         self._secrets = settings.secrets
+        if self._takes_api_key:
+            self._log.authenticated(authenticate(self._request.headers, settings.api_keys))
         body = await self._read_body(settings.chat_max_request_bytes, settings.chat_timeout)
         completion_request = self._format.read(body, settings.chat_max_messages)
         self._log.requested(settings, stream=completion_request.stream)
@@ -103,13 +109,13 @@ class ChatResponse(Response):
         finally:
             self._log.chunks(completion.chunks)
         watcher.stop()
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": self._format.stream_end()})
 
     async def _send_error(self, error: ChatError, send: Send) -> None:
         if self._started:
             await send({"type": "http.response.body", "body": self._format.stream_error(error)})
             return
-        headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+        headers = error_headers(error)
         content = self._format.error(error)
         if self._body_received:
             await self._send(send, error.status, content, headers)
@@ -126,9 +132,15 @@ class ChatResponse(Response):
 
     async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:
         self._started = True
-        all_headers = {"content-type": "application/json"} | _HEADERS | headers
+        all_headers = {"content-type": "application/json", "x-request-id": self._invocation_id} | _HEADERS | headers
         raw_headers = [(name.encode(), value.encode()) for name, value in all_headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw_headers})
+
+
+def error_headers(error: ChatError) -> dict[str, str]:
+    """The headers that belong to an error."""
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return headers | ({"www-authenticate": "Bearer"} if error.status == 401 else {})
 
 
 async def _discard_body(receive: Receive) -> None:

@@ -1,6 +1,7 @@
 """The settings: environment variables, read once, here and nowhere else."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +27,8 @@ DEFAULT_MODEL = "gpt-5.4-mini"
 Provider = Literal["azure", "openai", "compatible"]
 
 _HOST = re.compile(r"\[[0-9a-f:.]+\]|(?!.{254})[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII | re.IGNORECASE)
+_API_KEY_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_MIN_API_KEY_LENGTH = 20
 _TENANT = re.compile(r"[A-Za-z0-9.-]+")
 _SHOWN_CHARACTERS = 60
 
@@ -39,10 +43,32 @@ def _check_url(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
+def _is_visible_ascii(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
+
+
 def _check_key(key: SecretStr) -> SecretStr:
-    if not all("!" <= character <= "~" for character in key.get_secret_value()):
+    if not _is_visible_ascii(key.get_secret_value()):
         raise ValueError("must not contain white space, control characters or characters outside ASCII")
     return key
+
+
+def _check_api_keys(value: SecretStr) -> SecretStr:
+    pairs = list(_api_key_pairs(value))
+    names, keys = zip(*pairs, strict=True)
+    if not all(names) or not all(keys) or not all(map(_API_KEY_NAME.fullmatch, names)):
+        raise ValueError("must be name=key pairs, separated by commas; a name has letters, digits, '.', '_' and '-'")
+    if not all(len(key) >= _MIN_API_KEY_LENGTH and _is_visible_ascii(key) for key in keys):
+        raise ValueError(f"each key must have at least {_MIN_API_KEY_LENGTH} visible ASCII characters")
+    if len(set(names)) < len(names) or len(set(keys)) < len(keys):
+        raise ValueError("each name and each key must be unique")
+    return value
+
+
+def _api_key_pairs(value: SecretStr) -> Iterator[tuple[str, str]]:
+    for pair in value.get_secret_value().split(","):
+        name, _, key = pair.strip().partition("=")
+        yield name, key
 
 
 def _check_text(text: str) -> str:
@@ -60,6 +86,7 @@ def _check_tenant(tenant: str) -> str:
 type Text = Annotated[str, AfterValidator(_check_text)]
 type Url = Annotated[AnyHttpUrl, AfterValidator(_check_url)]
 type Key = Annotated[SecretStr, AfterValidator(_check_key)]
+type ApiKeys = Annotated[SecretStr, AfterValidator(_check_api_keys)]
 
 
 class Settings(BaseSettings):
@@ -92,8 +119,20 @@ class Settings(BaseSettings):
     )
     chat_max_messages: PositiveInt = Field(1000, description="messages per request")
     chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes per request body")
+    chat_api_keys: ApiKeys | None = Field(
+        None, description="`name=key` pairs, separated by commas; each key at least 20 characters"
+    )
+    chat_auth_level: Literal["function", "anonymous"] = Field("function", description="`function` or `anonymous`")
 
     identity_endpoint: str | None = Field(None, exclude=True, description="set by Azure where there is a managed identity")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_key_vault_reference(cls, value: object) -> object:
+        # Azure passes on the reference where it cannot read the secret, and a part of it would pass for an API key.
+        if isinstance(value, str) and value.lower().startswith("@microsoft.keyvault("):
+            raise ValueError("unresolved Key Vault reference: check the secret, and the identity's role")
+        return value
 
     @model_validator(mode="after")
     def _check_model_is_configured(self) -> Self:
@@ -119,8 +158,13 @@ class Settings(BaseSettings):
         return (self.azure_openai_endpoint and self.azure_openai_chat_deployment) or self.openai_model
 
     @property
+    def api_keys(self) -> dict[str, str]:
+        """The API keys of the `v1` routes, by their names; without any, the routes take the function key."""
+        return dict(_api_key_pairs(self.chat_api_keys)) if self.chat_api_keys else {}
+
+    @property
     def secrets(self) -> list[str]:
-        """What no response and no log may repeat: the keys, and where the model server is."""
+        """What text of the model server may echo and nothing may repeat: the keys to it, and where it is."""
         keys = [key.get_secret_value() for key in (self.azure_openai_api_key, self.openai_api_key) if key]
         urls = [str(url).rstrip("/") for url in (self.azure_openai_endpoint, self.openai_base_url) if url]
         return [*keys, *urls, *(urlsplit(url).netloc for url in urls)]
@@ -146,6 +190,6 @@ def get_settings() -> Settings:
 
 def _shown(name: str, value: object) -> str:
     """An invalid value for the log; nothing if the setting holds a key or a URL, which may contain one."""
-    if name.endswith(("_key", "_url", "_endpoint")):
+    if name.endswith(("_key", "_keys", "_url", "_endpoint")):
         return ""
     return f" invalid value {redact(str(value), ())[:_SHOWN_CHARACTERS]!r}:"

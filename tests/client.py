@@ -11,6 +11,7 @@ import aiohttp
 
 KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 SECRETS = [KEY]
+DONE = "[DONE]"
 QUESTION = {"messages": [{"content": "What is the capital of France?"}]}
 
 
@@ -37,7 +38,7 @@ class Service:
         return self.session.post(self.url + path, **options)
 
     async def send(self, body: Any = QUESTION, **options: Any) -> tuple[int, Any]:
-        """Posts a request and returns the status and the body: parsed, as a list of lines where it is NDJSON."""
+        """Posts a request and returns the status and the body: parsed, as a list of lines or events if it is streamed."""
         async with self.post(body, **options) as response:
             return await self.read(response)
 
@@ -49,6 +50,12 @@ class Service:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         if response.content_type == "application/json":
             return response.status, json.loads(text)
+        if response.content_type == "text/event-stream":
+            *events, rest = text.split("\n\n")
+            assert rest == ""
+            assert all(event.startswith("data: ") and "\n" not in event for event in events)
+            data = [event.removeprefix("data: ") for event in events]
+            return response.status, [DONE if value == DONE else json.loads(value) for value in data]
         assert response.content_type == "application/x-ndjson", (response.status, response.headers, text)
         assert text.endswith("\n")
         lines = text.removesuffix("\n").split("\n")

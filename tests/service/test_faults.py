@@ -2,10 +2,11 @@
 
 import asyncio
 from time import monotonic
+from typing import Any
 
 import pytest
 
-from tests.client import KEY, QUESTION, Configure, Logged, Service
+from tests.client import DONE, KEY, QUESTION, Configure, Logged, Service
 from tests.fakes.faults import FAULTS, Fault
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import COMPLETION, OPENAI
@@ -17,12 +18,15 @@ ONE_REQUEST = [fault for fault in FAULTS if not fault.previous]
 TWO_CLIENTS = [fault for fault in FAULTS if fault.previous]
 
 
-async def check_outcome(service: Service, model: ModelServer, logged: Logged, fault: Fault) -> None:
+PATHS = ["/api/chat", "/api/v1/chat/completions"]
+
+
+async def check_outcome(service: Service, model: ModelServer, logged: Logged, fault: Fault, path: str = PATHS[0]) -> None:
     """Sends a request, and checks what the client receives, what the model server receives, and what is logged."""
     model.respond_with(*fault.behaviours)
     requests_before = len(model.requests)
     started = monotonic()
-    async with service.post({**QUESTION, "stream": not fault.complete}) as response:
+    async with service.post(question(path, stream=not fault.complete), path=path) as response:
         retry_after = response.headers.get("Retry-After")
         status, body = await service.read(response)
     assert monotonic() - started < TIMEOUT + MAX_RETRY_SECONDS
@@ -30,8 +34,13 @@ async def check_outcome(service: Service, model: ModelServer, logged: Logged, fa
     outcome = fault.outcome
     assert status == outcome.status, body
     if status == 200 and not fault.complete:
+        expected = (fault.chunks or OPENAI)[: outcome.chunks]
+        if path == "/api/v1/chat/completions":
+            expected = [chunk for chunk in expected if chunk["choices"]]
+            assert (body[-1] == DONE) == (not outcome.error)
+            body = [event for event in body if event != DONE]
         error = body.pop()["error"] if outcome.error else None
-        assert body == (fault.chunks or OPENAI)[: outcome.chunks]
+        assert body == expected
     elif status == 200:
         error = None
         assert {**body, "error": None} == {**COMPLETION, "error": None}
@@ -58,13 +67,20 @@ async def check_outcome(service: Service, model: ModelServer, logged: Logged, fa
     assert ("reason" in line) == bool(outcome.error)
 
 
+def question(path: str, *, stream: bool) -> dict[str, Any]:
+    """The same question in the format of the route."""
+    (message,) = QUESTION["messages"]
+    return {"messages": [{**message, "role": "user"}] if "v1" in path else [message], "stream": stream}
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("fault", ONE_REQUEST, ids=str)
 async def test_fault_has_its_outcome(
-    service: Service, model: ModelServer, configure: Configure, logged: Logged, fault: Fault
+    service: Service, model: ModelServer, configure: Configure, logged: Logged, fault: Fault, path: str
 ) -> None:
     timeout = TIMEOUT if "in time" in fault.kind or "stops sending" in fault.kind else 10
     configure(OPENAI_BASE_URL=model.url, OPENAI_API_KEY=KEY, CHAT_TIMEOUT=str(timeout))
-    await check_outcome(service, model, logged, fault)
+    await check_outcome(service, model, logged, fault, path)
 
 
 @pytest.mark.parametrize("delivered", [False, True], ids=["in the kernel", "delivered"])

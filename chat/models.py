@@ -1,0 +1,27 @@
+"""The list of models, as OpenAI's API has it: the one that this service uses."""
+
+import json
+
+from fastapi import Request, Response
+
+from chat.access import authenticate
+from chat.formats import OpenAIFormat
+from chat.response import error_headers
+from chat.settings import get_settings
+from chat.upstream_errors import to_chat_error
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def list_models(request: Request) -> Response:
+    """Responds with the list, or with an error in OpenAI's format."""
+    try:
+        settings = get_settings()
+        authenticate(request.headers, settings.api_keys)
+    except Exception as exception:
+        error = to_chat_error(exception)
+        content, status, headers = OpenAIFormat().error(error), error.status, error_headers(error)
+    else:
+        model = {"id": settings.model, "object": "model", "created": 0, "owned_by": settings.provider}
+        content, status, headers = json.dumps({"object": "list", "data": [model]}).encode(), 200, {}
+    return Response(content, status, _HEADERS | headers, media_type="application/json")
