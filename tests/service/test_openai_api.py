@@ -197,7 +197,7 @@ def npm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def npm_client(folder: Path, service: Service, *arguments: str) -> list[Any]:
     """What the client prints."""
     process = await asyncio.create_subprocess_exec(
-        *("node", folder / "openai_client.mjs", f"{service.url}/api/v1", *arguments), stdout=asyncio.subprocess.PIPE
+        *("node", str(folder / "openai_client.mjs"), f"{service.url}/api/v1", *arguments), stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     return [json.loads(line) for line in output.splitlines()]
