@@ -1,4 +1,4 @@
-# The commands. Each sets up what it needs; .ci/run runs the same ones.
+# Each target sets up what it needs; .ci/run runs the same ones.
 
 PYTHON := .venv/bin/python
 UV = $(or $(shell command -v uv),.venv-uv/bin/uv)
@@ -8,35 +8,45 @@ LOCK = $(UV) pip compile --quiet --upgrade --generate-hashes --universal --pytho
 
 CHECKOV := checkov==3.3.30
 
-.PHONY: run test soak bench lint scan format lock clean
+.PHONY: help run test check verify soak bench lint scan format lock clean
 
-run: .venv/ready ## serve on this machine: make run [PORT=7072] [MODEL=file.gguf]
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: .venv/ready ## serve on this machine [PORT=7072] [MODEL=file.gguf]
 	@$(PYTHON) -m local $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model "$(MODEL)")
 
-test: .venv/ready ## all tests, with the branch coverage of chat/
-	@$(PYTHON) -m pytest --cov --cov-report=term
+test: .venv/ready ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
+	@$(PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-soak: .venv/ready ## minutes of everything at once, and what is left of it: make soak [MINUTES=3]
+check: lint ## lint and the fast tests, in under a minute
+	@$(PYTHON) -m pytest -q tests/unit tests/docs tests/service/test_chat.py tests/service/test_settings.py
+
+verify: .venv/ready ## check a running instance over HTTP [URL=http://localhost:7071] [KEY=…] [API_KEY=…]
+	@$(PYTHON) -m verify $(if $(URL),--url "$(URL)") $(if $(KEY),--key "$(KEY)") $(if $(API_KEY),--api-key "$(API_KEY)") \
+		$(if $(FAKE_MODEL_PORT),--fake-model-port $(FAKE_MODEL_PORT))
+
+soak: .venv/ready ## minutes of completions, faults and disconnects, and what remains of them [MINUTES=3]
 	@$(PYTHON) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
-bench: .venv/ready ## this service beside others, under the same load, in under ten minutes
+bench: .venv/ready ## compare this service with others under the same load, in under ten minutes
 	@$(PYTHON) -m bench --uv "$(UV)"
 
-lint: .venv/ready ## style, types, scripts and workflows
+lint: .venv/ready ## check style, types, scripts and workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/shellcheck .ci/run local/*.sh
 	@.venv/bin/zizmor --quiet --offline .github
 
-# The scanner's many dependencies stay out of .venv. It passes over a file that it can't parse, and so that counts too.
-scan: .venv/ready ## the Bicep, through a security scanner
+# The scanner's many dependencies stay out of .venv. A file that it cannot parse counts as a finding.
+scan: .venv/ready ## scan the Bicep for what is insecure
 	@$(UV) tool run --quiet --python 3.13 --from $(CHECKOV) checkov --directory infra --framework bicep \
 		--compact --quiet --skip-download >.scan.log 2>&1 || { cat .scan.log; exit 1; }
 	@if grep -E "Parsing errors|Failed to run" .scan.log; then exit 1; fi
 	@grep "checks:" .scan.log
 
-format: .venv/ready ## mend the style
+format: .venv/ready ## correct the style
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
@@ -45,7 +55,7 @@ lock: .venv/ready ## pin the newest versions of what pyproject.toml names
 	$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	$(LOCK) local/uv.in --output-file local/uv.txt
 
-clean: ## remove what the commands made
+clean: ## remove what the targets created
 	rm -rf .venv .venv-uv .venv-litellm .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/ready: requirements-dev.txt local/setup.sh

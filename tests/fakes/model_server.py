@@ -108,11 +108,11 @@ class ModelServer:
         self._arrived = asyncio.Condition()
 
     @classmethod
-    async def start(cls) -> Self:
+    async def start(cls, port: int = 0) -> Self:
         server = cls()
         loop = asyncio.get_running_loop()
         server._server = await loop.create_server(
-            lambda: asyncio.StreamReaderProtocol(_Reader(), server._serve), "127.0.0.1", 0
+            lambda: asyncio.StreamReaderProtocol(_Reader(), server._serve), "127.0.0.1", port
         )
         return server
 

@@ -1,0 +1,1 @@
+"""Black-box checks of a running instance over HTTP: `make verify`. Never deployed, never imported by `chat`."""

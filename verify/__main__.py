@@ -1,0 +1,76 @@
+"""Checks a running instance against the contract, and prints a line per promise: `make verify [URL=…] [KEY=…]`."""
+
+import argparse
+import asyncio
+import sys
+from time import monotonic
+
+import httpx2
+import openai
+
+from verify.checks import CHECKS, Check
+from verify.instance import CheckFailed, Instance, NotChecked
+
+_CHECK_SECONDS = 150
+_WIDTH = 60
+
+
+def main() -> None:
+    """Exits with 1 if a promise is not kept, and with 2 if the instance cannot be reached."""
+    parser = argparse.ArgumentParser(prog="python -m verify", description=__doc__)
+    parser.add_argument("--url", default="http://localhost:7071", help="the address of the instance, without a path")
+    parser.add_argument("--key", default="", help="its function key")
+    parser.add_argument("--api-key", default="", help="one of its CHAT_API_KEYS, for the v1 routes")
+    parser.add_argument(
+        "--fake-model-port",
+        type=int,
+        metavar="PORT",
+        help="start the fake model server on this port, which is the instance's OPENAI_BASE_URL, and check every fault, too",
+    )
+    options = parser.parse_args()
+    instance = Instance(options.url, options.key, options.api_key)
+    sys.exit(asyncio.run(_verify(instance, options.fake_model_port)))
+
+
+async def _verify(instance: Instance, fake_model_port: int | None) -> int:
+    checks = dict(CHECKS)
+    if fake_model_port:
+        # Only for this, so that an installed instance can be checked without the tests.
+        from tests.fakes.model_server import ModelServer  # noqa: PLC0415
+        from verify.faults import FakeModel, fault_checks  # noqa: PLC0415
+
+        checks |= fault_checks(FakeModel(await ModelServer.start(fake_model_port)))
+    print(f"Checking {instance.url}\n", flush=True)
+    try:
+        await instance.get("openapi.json")
+    except httpx2.TransportError as error:
+        print(f"It cannot be reached: {type(error).__name__}.")
+        return 2
+    started = monotonic()
+    outcomes = [await _run(promise, check, instance) for promise, check in checks.items()]
+    kept, failed, unchecked = (outcomes.count(outcome) for outcome in ("ok", "FAIL", "–"))
+    print(
+        f"\n{kept} of {len(checks)} promises kept, {failed} not, {unchecked} not checked, in {monotonic() - started:.0f} s."
+    )
+    return 1 if failed else 0
+
+
+async def _run(promise: str, check: Check, instance: Instance) -> str:
+    """Runs a check, prints its line, and returns its outcome."""
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            outcome, result = "ok", await check(instance)
+    except CheckFailed as failure:
+        outcome, result = "FAIL", str(failure)
+    except NotChecked as reason:
+        outcome, result = "–", f"not checked: {reason}"
+    except TimeoutError:
+        outcome, result = "FAIL", f"no result within {_CHECK_SECONDS} s"
+    except (httpx2.HTTPError, openai.OpenAIError, ValueError, LookupError, TypeError) as error:
+        outcome, result = "FAIL", f"{type(error).__name__}: {error}"
+    print(f"  {outcome:<5} {promise:<{_WIDTH}}  {result}", flush=True)
+    return outcome
+
+
+if __name__ == "__main__":
+    main()
