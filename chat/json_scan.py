@@ -37,6 +37,11 @@ class AllKeys(Keys):
     usage: Raw = _NULL
 
 
+def _int(digits: str) -> int | str:
+    return int(digits) if len(digits) < _MAX_DIGITS else digits  # Python refuses to convert more
+
+
+_decode_value = json.JSONDecoder(parse_int=_int).decode
 _decode = Decoder(Keys).decode
 _decode_all = Decoder(AllKeys).decode
 
@@ -62,7 +67,7 @@ def value(raw: Raw | bytes) -> Any:  # noqa: ANN401 - as JSON has it
     if len(raw) > _MAX_VALUE_BYTES:
         raise InvalidResponse(f"a value of more than {_MAX_VALUE_BYTES} bytes")
     try:
-        return json.loads(bytes(raw), parse_int=_int)
+        return _decode_value(bytes(raw).decode())
     except RecursionError:
         raise InvalidResponse("a value that is nested too deep") from None
 
@@ -76,7 +81,3 @@ def _scan[T](data: bytes, decode: Callable[[str], T]) -> T:
             return decode(_SURROGATE.sub(r"\\ufffd", text))
     except (MsgspecError, ValueError, RecursionError):
         raise InvalidResponse("something that is not a JSON object") from None
-
-
-def _int(digits: str) -> int | str:
-    return int(digits) if len(digits) < _MAX_DIGITS else digits  # Python refuses to convert more

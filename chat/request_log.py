@@ -13,8 +13,8 @@ import sys
 import traceback
 from contextlib import suppress
 from functools import cache
-from logging.handlers import QueueHandler, QueueListener
-from queue import Full, Queue
+from queue import SimpleQueue
+from threading import Event, Thread
 from time import perf_counter
 from typing import Any, override
 
@@ -27,7 +27,7 @@ _FLUSH_SECONDS = 1.0
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _PROVIDER_NAMES: dict[Provider, str] = {"azure": "azure.ai.openai", "openai": "openai", "compatible": "compatible"}
 
-_lines: Queue[Any] = Queue(_MAX_WAITING_LINES)
+_lines: SimpleQueue[tuple[int, dict[str, Any] | str] | Event] = SimpleQueue()
 
 logger = logging.getLogger("chat.requests")
 """Its records are the lines, and tracebacks of bugs. A thread writes them: standard output can be slow, stuck or closed."""
@@ -99,46 +99,50 @@ class RequestLog:
     def write(self) -> None:
         """Writes the line, without what is unknown; neither raises nor blocks."""
         self._attributes.setdefault("duration", self._elapsed())
-        _write(logging.INFO, json.dumps({name: value for name, value in self._attributes.items() if value is not None}))
+        _write(logging.INFO, self._attributes)
 
     def _elapsed(self) -> float:
         return round(perf_counter() - self._started, 4)
 
 
 def flush() -> None:
-    """Waits for a second at most until all lines have been written."""
-    with _lines.all_tasks_done:
-        _lines.all_tasks_done.wait_for(lambda: not _lines.unfinished_tasks, _FLUSH_SECONDS)
+    """Waits until all lines have been written, for a second at most."""
+    written = Event()
+    _lines.put(written)
+    written.wait(_FLUSH_SECONDS)
 
 
-def _write(level: int, text: str) -> None:
-    _start_writing()
-    logger.log(level, "%s", text)
+def _write(level: int, line: dict[str, Any] | str) -> None:
+    _start_thread()
+    if _lines.qsize() < _MAX_WAITING_LINES:  # or nothing reads standard output
+        _lines.put((level, line))
 
 
-class _Enqueue(QueueHandler):
-    queue: Queue[Any]
+@cache
+def _start_thread() -> None:
+    handler = _Handler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    Thread(target=_write_lines, name="chat: log", daemon=True).start()
+    atexit.register(flush)
 
-    @override
-    def enqueue(self, record: logging.LogRecord) -> None:
-        with suppress(Full):  # nothing reads standard output
-            self.queue.put_nowait(record)
+
+def _write_lines() -> None:
+    while True:
+        match _lines.get():
+            case (level, dict(line)):
+                logger.log(level, "%s", json.dumps({name: value for name, value in line.items() if value is not None}))
+            case (level, text):
+                logger.log(level, "%s", text)
+            case Event() as written:
+                written.set()
 
 
-class _Write(logging.Handler):
+class _Handler(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
         with suppress(OSError, ValueError):  # it is closed
-            stream.write(record.getMessage() + "\n")
+            stream.write(self.format(record) + "\n")
             stream.flush()
-
-
-@cache
-def _start_writing() -> None:
-    """Starts the thread that writes the lines."""
-    QueueListener(_lines, _Write()).start()
-    logger.addHandler(_Enqueue(_lines))
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    atexit.register(flush)

@@ -14,7 +14,7 @@ from chat.disconnect import DisconnectWatcher
 from chat.errors import BodyTooLarge, ChatError, InvalidResponse, RequestTimeout, UnsupportedMediaType
 from chat.formats import WireFormat
 from chat.request_log import RequestLog
-from chat.settings import get_settings
+from chat.settings import Settings, get_settings
 from chat.upstream_errors import to_chat_error
 
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -39,7 +39,7 @@ class ChatResponse(Response):
         self._takes_api_key = takes_api_key
         self._invocation_id = context.invocation_id
         self._log = RequestLog(context.invocation_id, context.function_name, context.trace_context.trace_parent)
-        self._secrets: list[str] = []
+        self._settings: Settings | None = None
         self._body_received = False
         self._started = False
 
@@ -52,15 +52,14 @@ class ChatResponse(Response):
         except ClientDisconnect:
             pass
         except Exception as exception:
-            error = to_chat_error(exception, self._secrets)
+            error = to_chat_error(exception, self._settings.secrets if self._settings else ())
             self._log.failed(error)
             await self._send_error(error, send)
         finally:
             self._log.write()
 
     async def _respond(self, send: Send) -> None:
-        settings = get_settings()
-        self._secrets = settings.secrets
+        self._settings = settings = get_settings()
         if self._takes_api_key:
             self._log.authenticated(authenticate(self._request.headers, settings.api_keys))
         body = await self._read_body(settings.chat_max_request_bytes, settings.chat_timeout)
