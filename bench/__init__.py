@@ -1,1 +1,1 @@
-"""This service beside others that do the same, under the same load: `make bench`."""
+"""Compares this service with others under the same load: `make bench`."""

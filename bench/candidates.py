@@ -1,4 +1,4 @@
-"""Who is measured: each a process of its own, started fresh in every round."""
+"""What is measured: each a process of its own, started anew in every round."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ model_list:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One to be measured. In `command` stand `{port}` and `{model_port}`."""
+    """One to be measured; `command` contains `{port}` and `{model_port}`."""
 
     name: str
     command: tuple[str, ...]
@@ -29,22 +29,28 @@ class Candidate:
     worker: bool = False
     """Whether its port is a worker's control connection."""
     optional: bool = False
-    """Whether it is left out where it does not start."""
+    """Whether it is left out if it does not start."""
     rounds: int = 99
-    """How many rounds it takes part in at most."""
+    """The most rounds that it takes part in."""
+    cpu_only: bool = False
+    """Whether only the CPU time of a chunk is measured."""
     env: tuple[tuple[str, str], ...] = ()
 
 
-DIRECT = Candidate("the stand-in itself", (), "/v1/chat/completions", rounds=1)
+DIRECT = Candidate("no service", (), "/v1/chat/completions", rounds=1)
 RELAY = Candidate("bare byte relay", (sys.executable, "-m", "bench.relay", "{port}", "{model_port}"), "/v1/chat/completions")
-SERVICE = Candidate(
-    "this service", (sys.executable, "-m", "bench.service", "{port}", "{model_port}"), "/api/chat", worker=True
+_SERVICE = (sys.executable, "-m", "bench.service", "{port}", "{model_port}")
+SERVICE = Candidate("this service", (*_SERVICE, "chat"), "/api/chat", worker=True)
+SERVICE_V1 = Candidate(
+    "this service, v1", (*_SERVICE, "chat_completions"), "/api/v1/chat/completions", worker=True, cpu_only=True
 )
-BLOG = Candidate("the blog post's way", (sys.executable, "-m", "bench.blog", "{port}", "{model_port}"), "/chat")
+FASTAPI_SDK = Candidate(
+    "FastAPI + OpenAI SDK", (sys.executable, "-m", "bench.fastapi_sdk", "{port}", "{model_port}"), "/chat"
+)
 
 
 def litellm(uv: str, model_port: int, seconds: float) -> Candidate | str:
-    """LiteLLM's proxy in an environment of its own, or why it is left out."""
+    """LiteLLM's proxy in an environment of its own, or the reason why it is left out."""
     try:
         if not (_LITELLM / "ready").exists():
             deadline = time.monotonic() + seconds
@@ -60,15 +66,15 @@ def litellm(uv: str, model_port: int, seconds: float) -> Candidate | str:
     config.write_text(_LITELLM_CONFIG.format(port=model_port))
     command = (str(_LITELLM / "bin/litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", "{port}")
     env = (
-        ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),  # its prices from the file that it carries, and not from the network
-        ("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true"),  # it listens on this machine alone
+        ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),  # the prices from its own file, not from the network
+        ("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true"),  # it listens on localhost only
     )
-    # One round is enough to place it, and all that the time allows: its chunks cost the most by far.
+    # One round: its chunks cost so much that the time does not allow more.
     return Candidate("LiteLLM's proxy", command, "/v1/chat/completions", optional=True, rounds=1, env=env)
 
 
 class Process:
-    """A process that listens on a port of its own."""
+    """A process that listens on a port."""
 
     def __init__(self, command: tuple[str, ...], model_port: int = 0, env: tuple[tuple[str, str], ...] = ()) -> None:
         self.port = free_port()
@@ -82,7 +88,7 @@ class Process:
         )
 
     def until_listening(self) -> None:
-        """Waits for it; raises `RuntimeError` if it ends before."""
+        """Waits until it listens; raises `RuntimeError` if it ends before."""
         deadline = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
             with socket.socket() as probe:
@@ -102,7 +108,7 @@ class Process:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def end(self) -> None:
-        """Ends it."""
+        """Kills it."""
         self._process.kill()
         self._process.wait()
 

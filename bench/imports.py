@@ -1,4 +1,4 @@
-"""What importing the app costs, and which share is whose."""
+"""The time that importing the app takes, and what takes it."""
 
 import statistics
 import subprocess
@@ -18,7 +18,7 @@ STEPS = ("azure.functions and the extension", "openai", "the app's rest")
 
 
 def import_times(rounds: int) -> dict[str, list[float]]:
-    """Milliseconds for each of `STEPS`, in fresh processes, after one that fills the caches."""
+    """Milliseconds for each of `STEPS`, in new processes, after one that fills the caches."""
     times: dict[str, list[float]] = {step: [] for step in STEPS}
     for number in range(rounds + 1):
         output = subprocess.check_output([sys.executable, "-c", _TIMED], cwd=APP_DIR)
@@ -29,6 +29,6 @@ def import_times(rounds: int) -> dict[str, list[float]]:
 
 
 def share_of_rest(times: dict[str, list[float]]) -> float:
-    """What the app adds to the imports that it can't do without."""
+    """What the app adds to the imports that it requires."""
     *needed, rest = (statistics.median(times[step]) for step in STEPS)
     return rest / sum(needed)

@@ -1,7 +1,7 @@
-"""The load generator: opens streams, reads them to their end, and prints as JSON what it has seen.
+"""The load generator: opens streams, reads them to their end, and prints the figures as JSON.
 
-`python -m bench.load URL CONTROL_PORT DIRECT_PORT LOAD`, with a `Load` as JSON. CONTROL_PORT is 0 where no worker is to be
-told of invocations. With no streams it asks 100 times, one after another, in turn with the stand-in at DIRECT_PORT itself.
+`python -m bench.load URL CONTROL_PORT DIRECT_PORT LOAD`, with a `Load` as JSON. CONTROL_PORT is 0 if there is no worker to
+invoke. With no streams it sends 100 requests, one after another, in turn with the fake model server at DIRECT_PORT itself.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ _WARM_UP = 10
 
 @dataclass(frozen=True)
 class Load:
-    """How many streams, and what each asks the stand-in for."""
+    """How many streams, and the command for the fake model server in each."""
 
     streams: int
     command: str
     seconds: float = 120
-    """When it is over, whatever is still to come."""
+    """When it ends, whether or not the streams have."""
     ramp: float = 0
     """Over how many seconds the streams begin."""
     window: float = 0
-    """For how many seconds after that latency and throughput are looked at; 0 is to the end, and no throughput."""
+    """For how many seconds after that latency and throughput are measured; 0 is to the end, without throughput."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one run has shown; times in ms, `first` and `latency` as median and 99th percentile."""
+    """The figures of one run; times in ms, `first` and `latency` as median and 99th percentile."""
 
     lines: int
     lost: int
@@ -48,40 +48,40 @@ class Seen:
     first: tuple[float, float]
     latency: tuple[float, float]
     direct_first: float
-    """The median when the stand-in was asked itself, in a run of one after another."""
+    """The median of the fake model server itself, in a run of one request after another."""
     cores: float
     """The share of a core that this process took."""
 
 
 class _Stream(asyncio.Protocol):
-    """One connection; `ask` sends a request on it, and `done` is set when the answer has ended."""
+    """One connection; `send` sends a request on it, and `done` is set when the response has ended."""
 
     def __init__(self, latencies: list[int]) -> None:
         self.transport: asyncio.Transport
         self.done: asyncio.Future[None]
         self.lines = self.writes = self.first = self.last = 0
         self._latencies = latencies
-        self._asked = 0
+        self._sent = 0
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def ask(self, request: bytes) -> None:
+    def send(self, request: bytes) -> None:
         self.done = asyncio.get_running_loop().create_future()
         self.first = 0
-        self._asked = monotonic_ns()
+        self._sent = monotonic_ns()
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self.last = monotonic_ns()
         if lines := data.count(b"~"):
             if not self.first:
-                self.first = self.last - self._asked
+                self.first = self.last - self._sent
             self.lines += lines
             self._latencies += [self.last - int(stamp) for stamp in _STAMP.findall(data)]
-        self.writes += data.count(b"\n\r\n")  # ends each HTTP chunk, as every one ends with a line
+        self.writes += data.count(b"\n\r\n")  # ends each HTTP chunk, since each ends with a line
         self._tail = (self._tail + data[-5:])[-5:]
         if self._tail == b"0\r\n\r\n" and not self.done.done():
             self.writes -= 2  # the end of the head, and of the body
@@ -89,11 +89,11 @@ class _Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if not self.done.done():
-            self.done.set_exception(ConnectionError("broken off"))
+            self.done.set_exception(ConnectionError("connection lost"))
 
 
 class _Target:
-    """Where requests go, and the worker's control connection, where there is a worker."""
+    """Where requests go, and the worker's control connection, if there is a worker."""
 
     def __init__(self, url: str, command: str, control: asyncio.StreamWriter | None = None) -> None:
         self._url = urlsplit(url)
@@ -105,11 +105,11 @@ class _Target:
         _, stream = await loop.create_connection(lambda: _Stream(latencies), "127.0.0.1", self._url.port or 0)
         return stream
 
-    def ask(self, stream: _Stream) -> None:
+    def send(self, stream: _Stream) -> None:
         invocation_id = str(uuid4())
         if self._control:
             self._control.write(invocation_id.encode() + b"\n")
-        stream.ask(request(self._url.path, self._command, invocation_id))
+        stream.send(request(self._url.path, self._command, invocation_id))
 
 
 def request(path: str, command: str, invocation_id: str) -> bytes:
@@ -149,13 +149,13 @@ async def _run(target: _Target, direct: _Target, load: Load) -> Seen:
     for number, stream in enumerate(streams):
         if load.ramp:
             await asyncio.sleep(began + load.ramp * number / load.streams - monotonic())
-        target.ask(stream)
+        target.send(stream)
     if window:
         latencies.clear()
         since, lines, writes = monotonic(), -_lines(streams), -_writes(streams)
         await asyncio.sleep(window)
         window, lines, writes = monotonic() - since, lines + _lines(streams), writes + _writes(streams)
-        latencies = latencies.copy()  # what comes later is not looked at
+        latencies = latencies.copy()  # without those that follow
     if streams:
         await asyncio.wait([stream.done for stream in streams], timeout=max(0, began + load.seconds - monotonic()))
         firsts = [stream.first for stream in streams if stream.first]
@@ -175,12 +175,12 @@ async def _run(target: _Target, direct: _Target, load: Load) -> Seen:
 
 
 async def _in_turn(targets: list[tuple[_Target, list[int]]], seconds: float) -> None:
-    asked = [(target, seen, await target.connect([])) for target, seen in targets]
+    connected = [(target, seen, await target.connect([])) for target, seen in targets]
     for number in range(_WARM_UP + _ALONE):
-        for target, seen, stream in asked:
-            target.ask(stream)
+        for target, seen, stream in connected:
+            target.send(stream)
             await asyncio.wait_for(stream.done, seconds)
-            await asyncio.sleep(0.005)  # lets what follows an answer be over
+            await asyncio.sleep(0.005)  # until what follows a response has ended
             if number >= _WARM_UP:
                 seen.append(stream.first)
 

@@ -1,4 +1,4 @@
-"""Draws what was measured, as SVG."""
+"""Draws the figures as SVG."""
 
 from collections.abc import Iterable
 from math import log10
@@ -7,9 +7,10 @@ from pathlib import Path
 _COLOURS = {
     "bare byte relay": "#8a8f98",
     "this service": "#1f6feb",
-    "the blog post's way": "#d97706",
+    "FastAPI + OpenAI SDK": "#d97706",
     "LiteLLM's proxy": "#b91c5c",
-    "the stand-in itself": "#c9ced6",
+    "no service": "#c9ced6",
+    "this service, v1": "#58a6ff",
 }
 _WIDTH, _LEFT, _TOP, _HEIGHT = 720, 70, 80, 280
 

@@ -1,4 +1,4 @@
-"""The floor: relays bytes between a caller and the model's server, and looks at none of them."""
+"""The lower bound: relays bytes between a client and the model server without parsing them."""
 
 import asyncio
 import sys

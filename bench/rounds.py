@@ -1,4 +1,4 @@
-"""The rounds: every candidate under every load, in turn, so that what else the machine does hits all alike."""
+"""The rounds: every candidate under every load, in turn, so that other work on the machine affects all of them alike."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from bench.load import Load, Seen, request
 from local.settings import APP_DIR
 
 Results = dict[str, dict[str, list[float]]]
-"""Of each figure, of each candidate: the value of each round."""
+"""For each figure and each candidate, the value of each round."""
 
 
 ALONE = Load(0, "burst 3")
@@ -26,7 +26,7 @@ CPU_LOADS = {
     "10 ms": Load(50, "every 10 200"),
     "20 ms": Load(200, "every 20 200"),
 }
-# All are open from the 4th to the 7th second. What a candidate can't carry piles up, and 12 s are enough to see it.
+# All are open from the 4th to the 7th second. What a candidate cannot handle accumulates, which 12 s are enough to show.
 MANY = Load(1000, "every 50 140", seconds=12, ramp=4, window=3)
 SWEEP = {
     500 * 1000 // every: Load(500, f"every {every} 9999", seconds=5.5, ramp=2.5, window=3) for every in (100, 50, 25, 12)
@@ -38,16 +38,16 @@ SWEEP_FIGURE = "500 streams, lines/s delivered of"
 
 
 class Bench:
-    """Measures the candidates against one stand-in; `results` has what has been seen so far."""
+    """Measures the candidates with one fake model server; `results` has the figures so far."""
 
     def __init__(self, model: Process) -> None:
         self.results: Results = defaultdict(lambda: defaultdict(list))
         self.own_cores: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-        """What share of a core the bench's own processes took at most, in a burst and when paced."""
+        """The largest share of a core that the bench's own processes took, in a burst and when paced."""
         self._model = model
 
     def round(self, candidates: list[Candidate]) -> None:
-        """One round of everything but the sweep."""
+        """One round of everything except the sweep."""
         processes: dict[Candidate, Process | None] = {}
         try:
             for candidate in candidates:
@@ -57,15 +57,16 @@ class Bench:
                     if not candidate.optional:
                         raise
                     print(f"{candidate.name} is left out: {error}.")
-            for candidate, process in processes.items():
+            full = {candidate: process for candidate, process in processes.items() if not candidate.cpu_only}
+            for candidate, process in full.items():
                 self._alone(candidate, process)
-            for candidate, process in processes.items():
+            for candidate, process in full.items():
                 if process:
                     self._held(candidate, process)
             for name, load in CPU_LOADS.items():
                 for candidate, process in processes.items():
                     self._paced(name, load, candidate, process)
-            for candidate, process in processes.items():
+            for candidate, process in full.items():
                 self._many(candidate, process)
         finally:
             for process in processes.values():
@@ -73,7 +74,7 @@ class Bench:
                     process.end()
 
     def sweep(self, candidates: list[Candidate]) -> None:
-        """500 streams at more and more chunks a second."""
+        """500 streams at increasing numbers of chunks per second."""
         for offered, load in SWEEP.items():
             for candidate in candidates:
                 process = self._start(candidate)
@@ -117,7 +118,7 @@ class Bench:
         seen = self._run(load, candidate, process)
         if process:
             self._note(f"{CPU_FIGURE}, {name}", candidate, (process.cpu_seconds() - before) * 1e6 / seen.lines)
-        if load.streams == 200:
+        if load.streams == 200 and not candidate.cpu_only:
             self._note("first line, 200 begin at once, ms", candidate, seen.first[0])
 
     def _many(self, candidate: Candidate, process: Process | None) -> None:
@@ -152,12 +153,12 @@ class Bench:
         took = self.own_cores["in a burst" if "burst" in load.command else "paced"]
         model_cores = (self._model.cpu_seconds() - cpu_began) / (time.monotonic() - began)
         took["the load generator"] = max(took["the load generator"], seen.cores)
-        took["the stand-in"] = max(took["the stand-in"], model_cores)
+        took["the fake model server"] = max(took["the fake model server"], model_cores)
         return seen
 
 
 def _first_line(candidate: Candidate, process: Process) -> None:
-    """Waits for the first line of a first answer."""
+    """Waits for the first line of a first response."""
     invocation_id = str(uuid4())
     at, port = "127.0.0.1", process.port
     with ExitStack() as connections:
@@ -171,5 +172,5 @@ def _first_line(candidate: Candidate, process: Process) -> None:
         while b"~" not in received:
             part = connection.recv(65536)
             if not part:
-                raise RuntimeError(f"{candidate.name} answers {received.decode()}")
+                raise RuntimeError(f"{candidate.name} responds with {received.decode()}")
             received += part

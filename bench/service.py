@@ -1,7 +1,7 @@
 """This service as the worker runs it: Microsoft's runtime, its web server and the function, with no host in front.
 
-What the real host says over gRPC comes over a control connection: the worker says its address there when it is up, and each
-line that comes is the id of an invocation, whose HTTP request goes to that address.
+A control connection replaces the host's gRPC: the worker sends its address there when it has started, and each line that it
+receives is the id of an invocation, whose HTTP request is sent to that address.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ class _Control(asyncio.Protocol):
         task.add_done_callback(self._invocations.discard)
 
 
-async def _serve(control_port: int, model_port: int) -> None:
+async def _serve(control_port: int, model_port: int, name: str) -> None:
     os.environ.update(OPENAI_BASE_URL=f"http://127.0.0.1:{model_port}/v1", OPENAI_MODEL="gpt-5.4-mini")
     worker = await Worker.start(APP_DIR)
-    chat = next(function for function in worker.functions if function.name == "chat")
+    function = next(function for function in worker.functions if function.name == name)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Control(worker, chat), "127.0.0.1", control_port)
+    server = await loop.create_server(lambda: _Control(worker, function), "127.0.0.1", control_port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -1,6 +1,6 @@
-"""What a warm connection to the model's server saves: a TLS server of our own, made as far away as a real one.
+"""What a reused connection to the model server saves: a TLS server with the round-trip time of a real one.
 
-`python -m bench.warm` prints it alone; `make bench` has it in its table.
+`python -m bench.warm` prints only this; `make bench` has it in its table.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.standin import ModelServer
+from bench.fake_model import ModelServer
 from chat.client import get_client
 
 _ONE_WAY_SECONDS = 0.0125
-_CALLS = 15
-_IDLE_SECONDS = 16  # the SDK's HTTP clients close a connection after 5 (httpx2) or 15 (aiohttp), where they are not told
+_REQUESTS = 15
+_IDLE_SECONDS = 16  # by default httpx2 closes an idle connection after 5 s, aiohttp after 15
 
 
-def calls_over_tls() -> dict[str, list[float]]:
-    """Milliseconds from a call to the answer's head, of each call, at a server whose round trip takes 25 ms."""
+def requests_over_tls() -> dict[str, list[float]]:
+    """Milliseconds from a request to the head of its response, for each request, with a round trip of 25 ms."""
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
         _write_certificate(certificate, key)
@@ -39,26 +39,26 @@ async def _measure(certificate: Path, key: Path) -> dict[str, list[float]]:
     near = await asyncio.get_running_loop().create_server(ModelServer, "127.0.0.1", 0, ssl=context)
     near_port: int = near.sockets[0].getsockname()[1]
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", near_port)
         # TCP's own handshake takes a round trip before the first byte.
         await asyncio.gather(
             _later(reader, server_writer, first=3 * _ONE_WAY_SECONDS), _later(server_reader, writer, first=_ONE_WAY_SECONDS)
         )
 
-    far = await asyncio.start_server(carry, "127.0.0.1", 0)
+    far = await asyncio.start_server(forward, "127.0.0.1", 0)
     os.environ["OPENAI_BASE_URL"] = f"https://localhost:{far.sockets[0].getsockname()[1]}/v1"
     times: dict[str, list[float]] = {
-        "the first of all": [await _call("burst 1")],
-        "kept connection": [],
+        "first request": [await _request("burst 1")],
+        "reused connection": [],
         "new connection": [],
     }
-    for _ in range(_CALLS):
-        times["kept connection"].append(await _call("burst 1 close"))
+    for _ in range(_REQUESTS):
+        times["reused connection"].append(await _request("burst 1 close"))
         await asyncio.sleep(4 * _ONE_WAY_SECONDS)  # until the server's close has arrived
-        times["new connection"].append(await _call("burst 1"))
+        times["new connection"].append(await _request("burst 1"))
     await asyncio.sleep(_IDLE_SECONDS)
-    times[f"after {_IDLE_SECONDS} s of idleness"] = [await _call("burst 1")]
+    times[f"after {_IDLE_SECONDS} s idle"] = [await _request("burst 1")]
     await get_client().close()
     far.close()
     near.close()
@@ -73,13 +73,13 @@ async def _later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fir
     loop.call_later(delay, writer.close)
 
 
-async def _call(command: str) -> float:
+async def _request(command: str) -> float:
     began = perf_counter()
-    answer = await get_client().chat.completions.create(
+    stream = await get_client().chat.completions.create(
         model="gpt-5.4-mini", messages=[{"role": "user", "content": command}], stream=True
     )
     took = (perf_counter() - began) * 1000
-    async for _ in answer:  # to the end, as only then the connection can be kept
+    async for _ in stream:  # to the end: only then can the connection be reused
         pass
     return took
 
@@ -103,5 +103,5 @@ def _write_certificate(certificate: Path, key: Path) -> None:
 
 
 if __name__ == "__main__":
-    for what, milliseconds in calls_over_tls().items():
+    for what, milliseconds in requests_over_tls().items():
         print(f"{what}: {statistics.median(milliseconds):.0f} ms")

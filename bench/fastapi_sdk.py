@@ -1,4 +1,4 @@
-"""The blog post's way: the SDK's objects, dumped and written out as a line each."""
+"""FastAPI and the OpenAI SDK, as most tutorials have it: the SDK's objects, written out as a line each."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ client = openai.AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{sys.arg
 
 @app.post("/chat")
 async def chat(chat_request: ChatRequest) -> fastapi.Response:
-    """Streams the answer."""
+    """Streams the completion."""
     messages: list[Any] = [{"role": "system", "content": "You are a helpful assistant."}]
     messages += [message.model_dump() for message in chat_request.messages]
 

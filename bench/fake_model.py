@@ -1,7 +1,7 @@
-"""Stands in for the model's server: chunks as OpenAI sends them, all at once or paced, as the user's message asks.
+"""A fake model server: chunks as OpenAI sends them, all at once or paced, as the user's message says.
 
-`burst 2000` is 2,000 chunks at once, `every 10 200` one every 10 ms, 200 times. A trailing `close` ends the connection after
-the answer. Each event is an HTTP chunk of its own, and its content is `~` with the time when it was sent.
+`burst 2000` is 2,000 chunks at once, `every 10 200` one every 10 ms, 200 times; `close` at the end closes the connection
+after the response. Each event is an HTTP chunk of its own, and its content is `~` with the time when it was sent.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 from functools import cache
 from time import monotonic_ns
 
-_ASKED = re.compile(rb'"(burst|every) (\d+)(?: (\d+))?( close)?"')
+_COMMAND = re.compile(rb'"(burst|every) (\d+)(?: (\d+))?( close)?"')
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _CHUNK = (
@@ -36,7 +36,7 @@ def _burst(chunks: int) -> bytes:
 
 
 class ModelServer(asyncio.Protocol):
-    """One connection of a client's."""
+    """One connection."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -45,23 +45,23 @@ class ModelServer(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport to answer on."""
+        """Keeps the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answers when the whole request is there."""
+        """Responds when the request is complete."""
         self._received += data
         head, separator, body = self._received.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
         if not separator or len(body) < int(length[1] if length else 0):
             return
         self._received = b""
-        asked = _ASKED.search(body)
-        if not asked:
+        command = _COMMAND.search(body)
+        if not command:
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             return
-        how, first, second, close = asked.groups()
+        how, first, second, close = command.groups()
         if how == b"burst":
             self._transport.write(_burst(int(first)))
             if close:
@@ -84,7 +84,7 @@ class ModelServer(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Serves until it is ended."""
+    """Serves until the process is killed."""
     server = await asyncio.get_running_loop().create_server(ModelServer, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
