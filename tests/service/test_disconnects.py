@@ -48,12 +48,16 @@ leaving = pytest.mark.parametrize("leave", [by_fin, by_rst], ids=["FIN", "RST"])
 async def calling(
     service: Service, body: Any = QUESTION, missing: int = 0
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A caller on a socket of its own, who has sent the request but for `missing` bytes of its body."""
+    """A caller on a socket of its own, who has sent the request but for `missing` bytes of a body that is being read."""
     at = urlsplit(service.url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port, limit=1 << 26)
     data = json.dumps(body).encode()
-    head = f"POST /api/chat HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-    writer.write(head.encode() + data[: len(data) - missing])
+    expect = "expect: 100-continue\r\n" if missing else ""
+    head = "POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}{expect}content-length: {len(data)}\r\n\r\n".encode())
+    if expect:
+        await reader.readuntil(b"100 Continue\r\n\r\n")
+    writer.write(data[: len(data) - missing])
     try:
         yield reader, writer
     finally:
@@ -166,7 +170,7 @@ async def test_a_slow_reader_loses_nothing_and_fills_no_memory(service: Service,
     await asyncio.get_running_loop().sock_connect(slow, (at.hostname, at.port))
     reader, writer = await asyncio.open_connection(sock=slow, limit=8192)
     body = json.dumps(QUESTION)
-    head = f"POST /api/chat HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    head = f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     writer.write(f"{head}connection: close\r\n\r\n{body}".encode())
     received = [await reader.read(1024)]
     for _ in range(100):
