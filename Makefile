@@ -7,8 +7,11 @@ CHECKOV := checkov==3.3.30
 
 .PHONY: run test soak bench lint scan format lock clean
 
+# An option counts only on make's command line: shells export PORT and MODEL for other programs.
+option = $(if $(and $($(1)),$(filter command,$(origin $(1)))),$(2) "$($(1))")
+
 run: .venv/ready ## serve on this machine: make run [PORT=7072] [MODEL=file.gguf]
-	@$(PYTHON) -m local $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model "$(MODEL)")
+	@$(PYTHON) -m local $(call option,PORT,--port) $(call option,MODEL,--model)
 
 test: .venv/ready ## all tests, with the branch coverage of chat/
 	@$(PYTHON) -m pytest --cov --cov-report=term
