@@ -10,11 +10,14 @@ CHECKOV := checkov==3.3.30
 
 .PHONY: help run test check verify soak bench lint scan format lock clean
 
+# A variable counts only on make's command line: shells export PORT and MODEL for other programs.
+option = $(if $(and $($(1)),$(filter command,$(origin $(1)))),$(2) "$($(1))")
+
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 run: .venv/ready ## serve on this machine [PORT=7072] [MODEL=file.gguf]
-	@$(PYTHON) -m local $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model "$(MODEL)")
+	@$(PYTHON) -m local $(call option,PORT,--port) $(call option,MODEL,--model)
 
 test: .venv/ready ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
 	@$(PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
@@ -23,11 +26,11 @@ check: lint ## lint and the fast tests, in under a minute
 	@$(PYTHON) -m pytest -q tests/unit tests/docs tests/service/test_chat.py tests/service/test_settings.py
 
 verify: .venv/ready ## check a running instance over HTTP [URL=http://localhost:7071] [KEY=…] [API_KEY=…]
-	@$(PYTHON) -m verify $(if $(URL),--url "$(URL)") $(if $(KEY),--key "$(KEY)") $(if $(API_KEY),--api-key "$(API_KEY)") \
-		$(if $(FAKE_MODEL_PORT),--fake-model-port $(FAKE_MODEL_PORT))
+	@$(PYTHON) -m verify $(call option,URL,--url) $(call option,KEY,--key) $(call option,API_KEY,--api-key) \
+		$(call option,FAKE_MODEL_PORT,--fake-model-port)
 
 soak: .venv/ready ## minutes of completions, faults and disconnects, and what remains of them [MINUTES=3]
-	@$(PYTHON) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
+	@$(PYTHON) -m tests.soak $(call option,MINUTES,--minutes)
 
 bench: .venv/ready ## compare this service with others under the same load, in under ten minutes
 	@$(PYTHON) -m bench --uv "$(UV)"

@@ -1,1 +1,1 @@
-"""What stands in for Azure and for the model on a developer's machine. Never deployed, never imported by `chat`."""
+"""A Functions host and a model server for a developer's machine. Never deployed, never imported by `chat`."""

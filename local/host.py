@@ -1,132 +1,289 @@
-"""A Functions host for HTTP triggers: routes, and forwards to the worker what the real host would, streaming both ways.
+"""A Functions host for HTTP triggers: serves a worker's functions over HTTP, streaming both ways.
 
-Left out: function keys (as `func start` leaves them out), bindings other than HTTP triggers, route constraints, scaling,
-the admin API and the homepage.
+It follows azure-functions-host (`GrpcWorkerChannel`, `DefaultHttpProxyService`), the forwarder that this uses (YARP), and
+Kestrel. What is different:
+
+- Function keys are not checked, as with `func start`. A request must name this machine in its Host header.
+- `/` redirects to the given homepage; on Azure it is the platform's.
+- Triggers other than HTTP, the admin API, route constraints and HTTP/2 are missing.
+- Headers that are too large are a 400, not a 414 or 431. A slow client is disconnected after 240 seconds without any data,
+  not by a minimum data rate.
+- A response without a media type gets `application/octet-stream`.
+- A worker that cannot be reached is a 502 at once, not after ten attempts.
+- An invocation that has not ended 5 seconds after its response is cancelled.
 """
 
 import asyncio
 import re
-from typing import Any
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from secrets import token_hex
+from socket import create_server, socket
 from uuid import uuid4
 
-import aiohttp
+import h11
 from aiohttp import web
-from multidict import CIMultiDict
 
+from local.routes import decode_path, encode_path, pattern
 from local.settings import HostSection
-from local.worker import HttpFunction, Worker
+from local.worker import HttpFunction, TraceContext, Worker
+from local.worker_connection import WorkerConnection
 
-INVOCATION_ID = "x-ms-invocation-id"
-
+_ACTIVITY_SECONDS = 240  # without any data in either direction
 _ABANDONED_SECONDS = 5
+_DRAIN_SECONDS = 5  # Kestrel's RequestBodyDrainTimeout
+_STOP_SECONDS = 0.05
+_KEEP_ALIVE_SECONDS = 130
+_MAX_BODY_BYTES = 104_857_600
+_MAX_LINE_BYTES = 8192
+_MAX_HEADER_BYTES = 32768
+_MAX_HEADERS = 100
 
-# Headers that belong to one connection, and not to what goes through it.
-_HOP_BY_HOP = {"connection", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE)
+_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+
+# What belongs to one connection, so that YARP does not copy it; and what a request gets instead of the client's values.
+_CONNECTION_HEADERS = frozenset(
+    b"alpn alt-svc close connection http2-settings keep-alive proxy-authenticate proxy-authentication-info "
+    b"proxy-authorization proxy-connection proxy-features proxy-instruction security-scheme te transfer-encoding upgrade "
+    b"upgrade-insecure-requests".split()
+)
+_REPLACED_HEADERS = frozenset(
+    b"host x-forwarded-for x-forwarded-host x-forwarded-prefix x-forwarded-proto x-ms-invocation-id".split()
+)
 
 
 class Host:
-    """Serves a worker's functions over HTTP."""
+    """Serves a worker's functions below a route prefix.
 
-    def __init__(self, worker: Worker, prefix: str, settings: HostSection) -> None:
+    `homepage` is the path that `/` redirects to. `per_instance_concurrency` is the number of requests that are handled at a
+    time, while others wait: Flex Consumption's setting, which is 1 for Python by default.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        prefix: str,
+        settings: HostSection,
+        *,
+        homepage: str | None = None,
+        per_instance_concurrency: int | None = None,
+    ) -> None:
         self._worker = worker
-        self._settings = settings
+        self._origins = [origin.strip() for origin in settings.CORS.split(",") if origin.strip()]
+        self._credentials = settings.CORSCredentials
+        self._homepage = homepage
+        self._concurrency = asyncio.Semaphore(per_instance_concurrency or sys.maxsize)
+        self._routes = [(pattern(prefix, function.route), function) for function in worker.functions]
         self._invocations: set[asyncio.Task[None]] = set()
-        self._app = web.Application(middlewares=[self._cors, _not_found], client_max_size=0)
-        for function in worker.functions:
-            path = "/".join(part for part in (prefix, function.route) if part)
-            for method in function.methods or ("*",):
-                self._app.router.add_route(method, _pattern(path), self._handler(function))
-        self._runner = web.AppRunner(self._app, handler_cancellation=True, shutdown_timeout=0, access_log=None)
-        self._session: aiohttp.ClientSession
+        self._runner: web.ServerRunner
 
-    async def start(self, port: int) -> str:
-        """Listens on a port of this machine (any free one for 0) and returns the base address."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+    async def start(self, port: int | socket) -> str:
+        """Listens on a port of this machine (any free one for 0), or on a bound socket, and returns the base address."""
+        listener = port if isinstance(port, socket) else create_server(("127.0.0.1", port))
+        server = web.Server(
+            self._handle,
+            handler_cancellation=True,
+            access_log=None,
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            lingering_time=0,
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
         )
+        self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.SockSite(self._runner, listener).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Stops listening and drops what is under way."""
+        """Stops listening and closes all connections."""
         await self._runner.cleanup()
-        await self._session.close()
+        for invocation in self._invocations:
+            invocation.cancel()
 
-    def _handler(self, function: HttpFunction) -> Any:  # noqa: ANN401 - aiohttp's handler type
-        async def forward(request: web.Request) -> web.StreamResponse:
-            invocation_id = str(uuid4())
-            invocation = asyncio.create_task(self._worker.invoke(function, invocation_id, request.match_info))
-            self._invocations.add(invocation)
-            invocation.add_done_callback(self._invocations.discard)
-            headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP)
-            headers[INVOCATION_ID] = invocation_id
-            try:
-                # Leaving this block, as the caller's leaving makes it, closes the connection to the worker.
-                async with self._session.request(
-                    request.method,
-                    self._worker.address + request.raw_path,
-                    headers=headers,
-                    data=request.content if request.can_read_body else None,
-                    allow_redirects=False,
-                ) as answer:
-                    response = web.StreamResponse(status=answer.status, reason=answer.reason)
-                    response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
-                    self._add_cors_headers(request, response)
-                    await response.prepare(request)
-                    async for data in answer.content.iter_any():
-                        await response.write(data)
-                    await response.write_eof()
-                    return response
-            finally:
-                # If the caller left before the request was sent on, the runtime would wait for it for ever.
-                asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, invocation.cancel)
-
-        return forward
-
-    @web.middleware
-    async def _cors(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
-        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            preflight = web.Response(status=204)
-            if self._add_cors_headers(request, preflight):
-                preflight.headers["Access-Control-Allow-Methods"] = request.headers["Access-Control-Request-Method"]
-                preflight.headers["Access-Control-Allow-Headers"] = request.headers.get(
-                    "Access-Control-Request-Headers", "*"
-                )
-                return preflight
-        response: web.StreamResponse = await handler(request)
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Responds to a request, and closes the connection unless the request has been received to its end."""
+        response = await self._respond(request)
+        unread = not request.content.is_eof()
+        with suppress(ConnectionError):
+            if not response.prepared:
+                if unread:
+                    response.force_close()
+                self._add_cors_headers(request, response)
+                await response.prepare(request)
+            await response.write_eof()
+            if unread:
+                await _discard_body(request)
         return response
 
-    def _add_cors_headers(self, request: web.Request, response: web.StreamResponse) -> bool:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The host's own response, not sent yet, or the worker's, which has been sent."""
+        if not _THIS_MACHINE.fullmatch(request.headers.get("Host", "")):
+            return web.Response(status=403, text="The Host header must be localhost, 127.0.0.1 or [::1].\n")
+        if self._is_preflight(request):
+            return web.Response(status=204)
+        path, mark, query = request.raw_path.partition("?")
+        path = decode_path(path)
+        if self._homepage and request.method == "GET" and path in {"/", f"{self._homepage}/"}:
+            return web.Response(status=307, headers={"Location": self._homepage + mark + query})
+        for route, function in self._routes:
+            match = route.fullmatch(path)
+            if match and (not function.methods or request.method in function.methods):
+                params = {name: value for name, value in match.groupdict().items() if value is not None}
+                async with self._concurrency:
+                    return await self._forward(request, function, params, encode_path(path) + mark + query)
+        return web.Response(status=404)  # for a wrong method, too: it is part of the route
+
+    async def _forward(
+        self, request: web.BaseRequest, function: HttpFunction, params: dict[str, str], target: str
+    ) -> web.StreamResponse:
+        """Starts an invocation, forwards the request to the worker, and sends the worker's response."""
+        invocation_id, trace = str(uuid4()), _trace_context(request)
+        connection = WorkerConnection()
+        invocation = response = None
+        try:
+            async with asyncio.timeout(_ACTIVITY_SECONDS) as activity:
+                headers = _request_headers(request, invocation_id, trace)
+                await connection.send_head(self._worker.address, request.method, target, headers)
+                invocation = self._invoke(function, invocation_id, params, trace)
+                connection.send_body(_body(request, activity))
+                while isinstance(head := await connection.response(), h11.InformationalResponse):
+                    if head.status_code == 100 and request.transport:
+                        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                response = web.StreamResponse(status=head.status_code, reason=head.reason.decode("latin-1"))
+                response.headers.extend(_response_headers(head))
+                self._add_cors_headers(request, response)
+                if not request.content.is_eof():
+                    response.force_close()
+                await response.prepare(request)
+                async for part in connection.body():
+                    _extend(activity)
+                    await response.write(part)
+                await response.write_eof()
+                return response
+        except TimeoutError:
+            return _failed(request, response, 504)
+        except h11.LocalProtocolError:
+            return _failed(request, response, 400)
+        except (OSError, h11.RemoteProtocolError):
+            return _failed(request, response, _status(connection.body_error))
+        finally:
+            if invocation:
+                # If the worker rejected the request, the runtime would wait for it forever.
+                asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, invocation.cancel)
+            await connection.close()
+
+    def _invoke(
+        self, function: HttpFunction, invocation_id: str, params: dict[str, str], trace: TraceContext
+    ) -> asyncio.Task[None]:
+        invocation = asyncio.create_task(self._worker.invoke(function, invocation_id, params, trace))
+        self._invocations.add(invocation)
+        invocation.add_done_callback(self._invocations.discard)
+        return invocation
+
+    def _is_preflight(self, request: web.BaseRequest) -> bool:
+        return bool(
+            self._origins
+            and request.method == "OPTIONS"
+            and "Origin" in request.headers
+            and "Access-Control-Request-Method" in request.headers
+        )
+
+    def _add_cors_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         origin = request.headers.get("Origin")
-        allowed = [entry.strip() for entry in self._settings.CORS.split(",") if entry.strip()]
-        if not origin or not ("*" in allowed or origin in allowed):
-            return False
-        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
-        if "*" not in allowed:
-            response.headers["Vary"] = "Origin"
-        if self._settings.CORSCredentials:
-            response.headers["Access-Control-Allow-Credentials"] = "true"
-        return True
+        if not origin or not ("*" in self._origins or origin in self._origins):
+            return
+        headers = response.headers
+        if "*" in self._origins:
+            headers["Access-Control-Allow-Origin"] = "*"
+        else:
+            headers["Access-Control-Allow-Origin"] = origin
+            headers.add("Vary", "Origin")
+            if self._credentials:
+                headers["Access-Control-Allow-Credentials"] = "true"
+        if self._is_preflight(request):
+            headers["Access-Control-Allow-Methods"] = request.headers["Access-Control-Request-Method"]
+            headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "*")
 
 
-@web.middleware
-async def _not_found(request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
-    """To the real host the method is part of the route: a wrong one is a route not found."""
-    try:
-        response: web.StreamResponse = await handler(request)
-    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-        return web.Response(status=404)
-    except aiohttp.ClientError:
-        return web.Response(status=502)  # as the real host's forwarder says of a worker that went away
+class _BodyTooLarge(Exception):
+    """A request's body is larger than the host allows."""
+
+
+async def _body(request: web.BaseRequest, activity: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """The request's body as it is received; raises `_BodyTooLarge`, and `web.RequestPayloadError` if it is malformed."""
+    while max(request.content_length or 0, request.content.total_bytes) <= _MAX_BODY_BYTES:
+        if not (part := await request.content.readany()):
+            return
+        _extend(activity)
+        yield part
+    raise _BodyTooLarge
+
+
+async def _discard_body(request: web.BaseRequest) -> None:
+    """Reads what the client is still sending, within Kestrel's limits.
+
+    Closing the connection at once would reset it, and the client could lose the response.
+    """
+    if request.transport and request.transport.can_write_eof():
+        request.transport.write_eof()
+    with suppress(TimeoutError, web.RequestPayloadError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while request.content.total_bytes <= _MAX_BODY_BYTES and await request.content.readany():
+                pass
+
+
+def _extend(activity: asyncio.Timeout) -> None:
+    activity.reschedule(asyncio.get_running_loop().time() + _ACTIVITY_SECONDS)
+
+
+def _status(body_error: Exception | None) -> int:
+    """The status for a failed exchange with the worker: the request's body may be the reason."""
+    if not body_error:
+        return 502
+    return 413 if isinstance(body_error, _BodyTooLarge) else 400
+
+
+def _failed(request: web.BaseRequest, response: web.StreamResponse | None, status: int) -> web.StreamResponse:
+    """The error response; a response that has begun is cut off instead."""
+    if not response:
+        return web.Response(status=status)
+    if request.transport:
+        request.transport.abort()
     return response
 
 
-def _pattern(route: str) -> str:
-    """A route template in aiohttp's form: `{name:int}` without its constraint, `{*rest}` as the rest of the path."""
-    route = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route)
-    return "/" + re.sub(r"\{\*+(\w+)\}", r"{\1:.*}", route)
+def _trace_context(request: web.BaseRequest) -> TraceContext:
+    """The client's trace, or a new one, with a span of the host's own (W3C Trace Context)."""
+    match = _TRACE_PARENT.fullmatch(request.headers.get("traceparent", ""))
+    trace_id, flags = match.groups() if match else (token_hex(16), "00")
+    return TraceContext(f"00-{trace_id}-{token_hex(8)}-{flags}", request.headers.get("tracestate", "") if match else "")
+
+
+def _request_headers(request: web.BaseRequest, invocation_id: str, trace: TraceContext) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (name, value)
+        for name, value in request.raw_headers
+        if name.lower() not in _CONNECTION_HEADERS and name.lower() not in _REPLACED_HEADERS
+    ]
+    if "Transfer-Encoding" in request.headers:
+        headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+        headers.append((b"Transfer-Encoding", b"chunked"))
+    if "traceparent" not in request.headers:
+        headers.append((b"traceparent", trace.trace_parent.encode()))
+    return [
+        *headers,
+        (b"X-Forwarded-For", (request.remote or "").encode()),
+        (b"X-Forwarded-Host", request.headers["Host"].encode()),
+        (b"X-Forwarded-Proto", b"http"),
+        (b"x-ms-invocation-id", invocation_id.encode()),
+    ]
+
+
+def _response_headers(head: h11.Response) -> list[tuple[str, str]]:
+    return [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers if name not in _CONNECTION_HEADERS
+    ]

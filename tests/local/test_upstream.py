@@ -1,0 +1,65 @@
+"""The model server that the settings select."""
+
+import pytest
+
+from local.settings import LocalSettings
+from local.upstream import configured_upstream
+
+
+@pytest.mark.parametrize(
+    ("values", "variables", "model", "url", "reason"),
+    [
+        (
+            {"AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com/", "AZURE_OPENAI_CHAT_DEPLOYMENT": "chat"},
+            {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://x"},
+            "chat",
+            "https://name.openai.azure.com/",
+            "Set by AZURE_OPENAI_ENDPOINT in local.settings.json.",
+        ),
+        (
+            {"OPENAI_BASE_URL": "http://file", "OPENAI_MODEL": "m"},
+            {"OPENAI_BASE_URL": "http://user:password@[::1]:8080/v1?key=secret#x", "OPENAI_API_KEY": "k"},
+            "m",
+            "http://[::1]:8080/v1",
+            "Set by OPENAI_BASE_URL and OPENAI_API_KEY in the environment.",
+        ),
+        (
+            {"OPENAI_BASE_URL": "http://file:1/v1"},
+            {"OPENAI_API_KEY": "k"},
+            "the default model",
+            "http://file:1/v1",
+            "Set by OPENAI_BASE_URL in local.settings.json and OPENAI_API_KEY in the environment.",
+        ),
+        (
+            {},
+            {"OPENAI_API_KEY": "k"},
+            "the default model",
+            "https://api.openai.com/v1",
+            "Set by OPENAI_API_KEY in the environment.",
+        ),
+        (
+            {},
+            {"OPENAI_BASE_URL": "a-key"},
+            "the default model",
+            "an invalid URL",
+            "Set by OPENAI_BASE_URL in the environment.",
+        ),
+        (
+            {},
+            {"OPENAI_BASE_URL": "http://a:b"},
+            "the default model",
+            "an invalid URL",
+            "Set by OPENAI_BASE_URL in the environment.",
+        ),
+    ],
+)
+def test_the_model_server_is_named_without_credentials(
+    values: dict[str, str], variables: dict[str, str], model: str, url: str, reason: str
+) -> None:
+    upstream = configured_upstream(LocalSettings(Values=values), variables)
+    assert upstream
+    assert (upstream.model, upstream.url, upstream.local, upstream.reason) == (model, url, False, reason)
+
+
+def test_nothing_selects_a_model_server() -> None:
+    assert configured_upstream(LocalSettings(Values={"OPENAI_API_KEY": ""}), {"OPENAI_MODEL": "m"}) is None
