@@ -1,27 +1,45 @@
-"""What the service logs for a request, as far as queries and the guide depend on it."""
+"""The keys and outcomes of the service's log line, taken from what it logs."""
 
-LOG_KEYS = [
-    "invocation_id",
-    "trace_id",
-    "function",
-    "gen_ai.operation.name",
-    "gen_ai.provider.name",
-    "gen_ai.request.model",
-    "gen_ai.request.stream",
-    "gen_ai.response.model",
-    "gen_ai.response.id",
-    "gen_ai.response.finish_reasons",
-    "gen_ai.usage.input_tokens",
-    "gen_ai.usage.output_tokens",
-    "gen_ai.usage.cache_read.input_tokens",
-    "gen_ai.usage.reasoning.output_tokens",
-    "gen_ai.response.time_to_first_chunk",
-    "duration",
-    "chunks",
-    "status",
-    "outcome",
-    "error.type",
-    "reason",
-    "api_key_name",
-]
-OUTCOMES = ["completed", "failed", "disconnected"]
+import json
+import logging
+
+from pydantic import SecretStr
+
+from chat.errors import RateLimited
+from chat.metadata import Metadata
+from chat.request_log import RequestLog, flush, logger
+from chat.settings import Settings
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, object]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(json.loads(record.getMessage()))
+
+
+def _logged() -> list[dict[str, object]]:
+    """A line of each outcome, with everything that may be known of a request."""
+    collector = _Collector()
+    logger.addHandler(collector)
+    for outcome in ("completed", "failed", "disconnected"):
+        log = RequestLog("an-id", "chat", f"00-{'a' * 32}-{'b' * 16}-01")
+        log.authenticated("alice")
+        log.requested(Settings(openai_api_key=SecretStr("k")), stream=True)
+        log.started(200)
+        log.chunks(1)
+        if outcome == "completed":
+            log.completed(Metadata("chatcmpl-1", "m", ["stop"], 1, 1, 1, 1))
+        elif outcome == "failed":
+            log.failed(RateLimited("Rate limit exceeded."))
+        log.write()
+    flush()
+    logger.removeHandler(collector)
+    return collector.lines
+
+
+_LINES = _logged()
+LOG_KEYS = list(dict.fromkeys(key for line in _LINES for key in line))
+OUTCOMES = [str(line["outcome"]) for line in _LINES]
