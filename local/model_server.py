@@ -6,8 +6,8 @@ from pathlib import Path
 
 import xllamacpp
 
-_SLOTS = 2
-_TOKENS_PER_SLOT = 4096
+_SLOTS = 24
+_CONTEXT_TOKENS = 8192  # which all slots share
 _MAX_COMPLETION_TOKENS = 1024
 _WARNINGS = 2
 
@@ -21,7 +21,8 @@ def main(path: Path, port: int, key: str) -> None:
     params.api_keys = [key]
     params.ui = False
     params.n_parallel = _SLOTS
-    params.n_ctx = _SLOTS * _TOKENS_PER_SLOT
+    params.kv_unified = True
+    params.n_ctx = _CONTEXT_TOKENS
     params.n_predict = _MAX_COMPLETION_TOKENS
     params.sampling.temp = 0.0
     params.verbosity = _WARNINGS

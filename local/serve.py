@@ -97,6 +97,7 @@ def _banner(upstream: Upstream, worker: Worker, url: str) -> str:
         [
             "",
             f"Open {url}/{_PAGE}",
+            f"OpenAI clients: base URL {url}/v1",
             "",
             f"Model:   {_model(upstream)}",
             indent(upstream.reason, " " * 9),

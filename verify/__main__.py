@@ -27,12 +27,13 @@ def main() -> None:
         metavar="PORT",
         help="start the fake model server on this port, which is the instance's OPENAI_BASE_URL, and check every fault, too",
     )
+    parser.add_argument("--only", default="", metavar="TEXT", help="check only the promises that contain this text")
     options = parser.parse_args()
     instance = Instance(options.url, options.key, options.api_key)
-    sys.exit(asyncio.run(_verify(instance, options.fake_model_port)))
+    sys.exit(asyncio.run(_verify(instance, options.fake_model_port, options.only)))
 
 
-async def _verify(instance: Instance, fake_model_port: int | None) -> int:
+async def _verify(instance: Instance, fake_model_port: int | None, only: str) -> int:
     checks = dict(CHECKS)
     if fake_model_port:
         # Only for this, so that an installed instance can be checked without the tests.
@@ -40,6 +41,7 @@ async def _verify(instance: Instance, fake_model_port: int | None) -> int:
         from verify.faults import FakeModel, fault_checks  # noqa: PLC0415
 
         checks |= fault_checks(FakeModel(await ModelServer.start(fake_model_port)))
+    checks = {promise: check for promise, check in checks.items() if only in promise}
     print(f"Checking {instance.url}\n", flush=True)
     try:
         await instance.get("openapi.json")

@@ -1,0 +1,117 @@
+"""`make verify` against the local host: it passes where every promise is kept, and names the one that is not."""
+
+import asyncio
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession, web
+
+from local.settings import APP_DIR
+from tests.local.command import python_m_local
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+async def verify(url: str, *options: str) -> tuple[int, str]:
+    """The status and the output of the command."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "verify", "--url", url, *options),
+        cwd=APP_DIR,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+@asynccontextmanager
+async def instance(*options: str, **settings: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """An instance behind which `verify` starts the fake model server; yields its address, and the options that say so."""
+    port = str(free_port())
+    environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "CHAT_TIMEOUT": "2", **settings}
+    async with python_m_local(APP_DIR, *options, **environment) as command:
+        yield f"http://localhost:{await command.ready()}", ["--fake-model-port", port]
+
+
+def failures(output: str) -> list[str]:
+    return re.findall(r"^  FAIL  +(.*)$", output, re.MULTILINE)
+
+
+@pytest.mark.timeout(240)
+async def test_every_promise_and_every_fault_in_front_of_the_fake_model_server() -> None:
+    async with instance() as (url, fake_model):
+        status, output = await verify(url, *fake_model)
+    assert status == 0, output
+    assert failures(output) == []
+    assert "20 requests at once" in output
+    assert "the model server sends something on an idle connection" in output
+
+
+@pytest.mark.timeout(120)
+async def test_concurrency_of_one_fails_and_says_why() -> None:
+    async with instance("--per-instance-concurrency", "1") as (url, fake_model):
+        status, output = await verify(url, *fake_model, "--only", "at once")
+    assert status == 1, output
+    (failure,) = failures(output)
+    assert "only 1 of 20 had started when the first one ended" in failure
+    assert "perInstanceConcurrency" in failure
+
+
+@asynccontextmanager
+async def buffering_proxy(url: str) -> AsyncIterator[str]:
+    """A proxy that sends a response only when it is complete."""
+
+    async def forward(request: web.Request) -> web.Response:
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in {"host", "content-length"}}
+        async with session.request(
+            request.method, url + request.path_qs, headers=headers, data=await request.read()
+        ) as response:
+            body = await response.read()
+            kept = {name: value for name, value in response.headers.items() if name.lower() in {"content-type", "etag"}}
+            return web.Response(status=response.status, headers=kept, body=body)
+
+    app = web.Application(client_max_size=1 << 24)
+    app.router.add_route("*", "/{path:.*}", forward)
+    runner = web.AppRunner(app, access_log=None)
+    async with ClientSession(auto_decompress=False) as session:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await runner.cleanup()
+
+
+@pytest.mark.timeout(120)
+async def test_buffering_proxy_fails_and_says_why() -> None:
+    async with instance() as (url, fake_model), buffering_proxy(url) as proxy:
+        status, output = await verify(proxy, *fake_model, "--only", "one by one")
+    assert status == 1, output
+    (failure,) = failures(output)
+    assert "buffers the response" in failure
+
+
+async def test_instance_that_cannot_be_reached() -> None:
+    status, output = await verify(f"http://127.0.0.1:{free_port()}")
+    assert status == 2
+    assert "cannot be reached" in output
+
+
+@pytest.mark.timeout(60)
+async def test_api_key_is_required_and_not_shown() -> None:
+    key = "a-key-of-twenty-characters"
+    async with instance(CHAT_API_KEYS=f"alice={key}") as (url, fake_model):
+        status, output = await verify(url, *fake_model, "--api-key", key, "--only", "401")
+        assert status == 0, output
+        assert "v1/chat/completions" in output
+        assert key not in output
+        status, output = await verify(url, *fake_model, "--only", "list of models")
+        assert status == 1
+        assert "Missing or invalid API key." in output
