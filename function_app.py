@@ -50,25 +50,25 @@ async def models(req: Request) -> Response:
     return list_models(req)
 
 
-@app.route(route="chat", methods=["GET"], auth_level=ANONYMOUS)
+@app.route(route="chat", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def chat_page(req: Request) -> Response:
     """The chat page: the address that programs post to is the one that people open."""
     return page("chat.html", req)
 
 
-@app.route(route="docs", methods=["GET"], auth_level=ANONYMOUS)
+@app.route(route="docs", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def docs(req: Request) -> Response:
     """The interactive documentation."""
     return page("docs.html", req)
 
 
-@app.route(route="assets/{file}", methods=["GET"], auth_level=ANONYMOUS)
+@app.route(route="assets/{file}", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def assets(req: Request) -> Response:
     """A stylesheet, script or icon of the two pages."""
     return asset(req.path_params["file"], req)
 
 
-@app.route(route="openapi.json", methods=["GET"], auth_level=ANONYMOUS)
+@app.route(route="openapi.json", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def openapi(req: Request) -> Response:
     """The OpenAPI document."""
     return openapi_document(req)

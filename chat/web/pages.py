@@ -1,4 +1,4 @@
-"""The files that a browser asks for: the chat page, the docs page, and what the two load."""
+"""The files that a browser loads: the chat page, the documentation page, what they load, and the OpenAPI document."""
 
 import gzip
 import hashlib
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import Request, Response
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header, parse_etags
 
 _FOLDER = Path(__file__).parent / "static"
 _MEDIA_TYPES = {
@@ -25,26 +27,26 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'{trusted_types}"
 )
 _PAGES = {
-    # Trusted Types: the browser itself refuses to make markup of a string, whoever asks.
+    # With Trusted Types, the browser does not let any script make HTML of a string.
     "chat.html": _POLICY.format(images="", trusted_types="; require-trusted-types-for 'script'; trusted-types 'none'"),
-    # Swagger UI's stylesheet carries its icons as data.
+    # Swagger UI's stylesheet contains its icons as data URLs.
     "docs.html": _POLICY.format(images=" data:", trusted_types=""),
 }
 
 
 class _File(NamedTuple):
-    packed: bytes
+    compressed: bytes
     etag: str
     media_type: str
 
 
 def page(name: str, request: Request) -> Response:
-    """One of the pages, which nothing but this app's own files can script or style."""
+    """One of the pages, which can load nothing but this app's own files."""
     return _response(name, request, {"Content-Security-Policy": _PAGES[name], "Referrer-Policy": "no-referrer"})
 
 
 def asset(name: str, request: Request) -> Response:
-    """What a page loads, by its file's name; 404 for any other."""
+    """A file that a page loads, or 404."""
     return _response(name, request, {}) if name in _ASSETS else Response(status_code=404)
 
 
@@ -56,30 +58,30 @@ def openapi_document(request: Request) -> Response:
 def _response(name: str, request: Request, headers: dict[str, str]) -> Response:
     file = _file(name)
     headers |= {
-        # A browser keeps the file and asks each time whether it is still the one: a new version is there at once.
+        # Browsers store the file, and ask each time whether it is still valid: a new version is loaded at once.
         "Cache-Control": "no-cache",
-        "ETag": file.etag,
+        # Weak, because it is the same for the compressed file.
+        "ETag": f'W/"{file.etag}"',
         "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
     }
-    if file.etag in request.headers.get("if-none-match", ""):
+    if parse_etags(request.headers.get("if-none-match")).contains_weak(file.etag):
         return Response(status_code=304, headers=headers)
-    if "gzip" not in request.headers.get("accept-encoding", ""):
-        return Response(gzip.decompress(file.packed), headers=headers, media_type=file.media_type)
-    return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
+    encodings = parse_accept_header(request.headers.get("accept-encoding"), Accept)
+    if encodings.best_match(["gzip", "identity"]) == "gzip":
+        return Response(file.compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
+    return Response(gzip.decompress(file.compressed), headers=headers, media_type=file.media_type)
 
 
 @cache
 def _file(name: str) -> _File:
     path = _swagger_ui() / name if name in _SWAGGER_UI else _FOLDER / name
     content = path.read_bytes()
-    # Weak, because the same tag stands for the file packed and not.
-    etag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'
-    return _File(gzip.compress(content, mtime=0), etag, _MEDIA_TYPES[path.suffix])
+    return _File(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:16], _MEDIA_TYPES[path.suffix])
 
 
 def _swagger_ui() -> Path:
-    """Swagger UI's files, as the package `fastapi-offline` carries them; its code is not imported."""
+    """The folder of Swagger UI's files in the package `fastapi-offline`, whose code is not imported."""
     package = find_spec("fastapi_offline")
     if not package or not package.origin:
         raise FileNotFoundError("the package fastapi-offline is not installed")

@@ -1,35 +1,43 @@
-"""The local stack in front of a model that the tests control, the same in front of a real one, and a browser's page."""
+"""The local stack in front of a fake model server, the same in front of a real model, and a page in a browser."""
 
 from collections.abc import AsyncGenerator
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from local.model import default_model
 from tests.browser.stack import chromium, find_chromium, local_stack
-from tests.browser.stand_in import StandIn
+from tests.fakes.model_server import ModelServer
+from tests.fakes.responses import echoes
 
 
 @pytest.fixture(scope="session")
-async def _stand_in() -> AsyncGenerator[StandIn]:
-    stand_in = StandIn()
-    await stand_in.start()
-    yield stand_in
-    await stand_in.stop()
+async def _model_server() -> AsyncGenerator[ModelServer]:
+    server = await ModelServer.start()
+    yield server
+    await server.stop()
 
 
 @pytest.fixture
-def stand_in(_stand_in: StandIn) -> StandIn:
-    """The model's server behind `site`, as if nobody had spoken to it."""
-    _stand_in.reset()
-    return _stand_in
+def model_server(_model_server: ModelServer) -> ModelServer:
+    """The model server behind `site`, as if it had just started; it echoes unless a test says otherwise."""
+    _model_server.requests.clear()
+    _model_server.exchanges.clear()
+    _model_server.respond_with(echoes)
+    return _model_server
 
 
 @pytest.fixture(scope="session")
-async def site(_stand_in: StandIn) -> AsyncGenerator[str]:
-    """The address of the functions."""
-    async with local_stack(OPENAI_BASE_URL=_stand_in.base_url, OPENAI_MODEL="stand-in") as address:
+async def local_site(_model_server: ModelServer) -> AsyncGenerator[str]:
+    """The address of the functions, for tests that send no requests to the model server."""
+    async with local_stack(OPENAI_BASE_URL=f"{_model_server.url}/v1", OPENAI_MODEL="the-model") as address:
         yield address
+
+
+@pytest.fixture
+def site(local_site: str, model_server: ModelServer) -> str:  # noqa: ARG001 - requested so that each test starts with an echo
+    """The address of the functions."""
+    return local_site
 
 
 @pytest.fixture(scope="session")
@@ -49,20 +57,25 @@ async def browser() -> AsyncGenerator[Browser]:
 
 
 @pytest.fixture
-async def page(browser: Browser) -> AsyncGenerator[Page]:
-    """A page of a browser that has never been here. Whatever the browser complains about fails the test."""
+async def context(browser: Browser) -> AsyncGenerator[BrowserContext]:
+    """A browser without stored data. Whatever a page reports to its console fails the test."""
     context = await browser.new_context()
-    page = await context.new_page()
-    page.set_default_timeout(10_000)
-    complaints: list[str] = []
+    context.set_default_timeout(10_000)
+    reports: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        # An answer that is an error, and a connection that broke, are what some tests are about.
+        # Responses with an error status, and lost connections, are what some tests are about.
         if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
-            complaints.append(message.text)
+            reports.append(message.text)
 
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
+    context.on("console", on_console)
+    context.on("weberror", lambda error: reports.append(str(error.error)))
+    yield context
     await context.close()
-    assert complaints == []
+    assert reports == []
+
+
+@pytest.fixture
+async def page(context: BrowserContext) -> Page:
+    """A page of that browser."""
+    return await context.new_page()

@@ -2,34 +2,33 @@
 
 import asyncio
 import sys
+from typing import Literal
 
-from playwright.async_api import Browser, ViewportSize, expect
+from playwright.async_api import Browser
 
 from local.settings import APP_DIR
+from tests.browser.chat_page import completed, send
 from tests.browser.stack import chromium, find_chromium, local_stack
-from tests.browser.stand_in import StandIn
+from tests.fakes.model_server import ModelServer
+from tests.fakes.responses import USAGE, chunk, streams, text_chunks
 
 _QUESTION = "How do I read the stream in Python?"
-_ANSWER = """\
+_RESPONSE = """\
 Each line is a **chunk** of its own, so read line by line:
 
 ```python
 body = {"messages": [{"content": "Hello"}]}
-with requests.post(url, json=body, stream=True) as answer:
-    for line in answer.iter_lines():
-        chunk = json.loads(line)
-        for choice in chunk["choices"]:
+with httpx.stream("POST", url, json=body) as response:
+    for line in response.iter_lines():
+        for choice in json.loads(line)["choices"]:
             print(choice["delta"].get("content") or "", end="")
 ```
 
 Two things to know:
 
-- `choices` can be empty: the last chunk tells the *usage*.
-- If something fails on the way, the last line has a key `error`.
+- `choices` can be empty: the last chunk has the *usage*.
+- After an error the last line has a key `error`.
 """
-
-_WIDE: ViewportSize = {"width": 1000, "height": 700}
-_NARROW: ViewportSize = {"width": 390, "height": 760}
 
 
 async def main() -> None:
@@ -37,27 +36,26 @@ async def main() -> None:
     path = find_chromium()
     if not path:
         sys.exit("There is no Chromium on this machine: apt-get install chromium")
-    stand_in = StandIn()
-    await stand_in.start()
-    stand_in.streams(_ANSWER)
-    async with local_stack(OPENAI_BASE_URL=stand_in.base_url) as site, chromium(path) as browser:
-        await _take(browser, site, "chat-light", _WIDE)
-        await _take(browser, site, "chat-dark", _WIDE, dark=True)
-        await _take(browser, site, "chat-phone", _NARROW, scale=2)
-    await stand_in.stop()
+    model_server = await ModelServer.start()
+    usage = chunk(choices=[], usage=USAGE | {"completion_tokens": 129})
+    model_server.respond_with(streams([*text_chunks(_RESPONSE), usage]))
+    async with local_stack(OPENAI_BASE_URL=f"{model_server.url}/v1") as site, chromium(path) as browser:
+        await _take(browser, site, "light")
+        await _take(browser, site, "dark")
+    await model_server.stop()
 
 
-async def _take(
-    browser: Browser, site: str, name: str, viewport: ViewportSize, *, dark: bool = False, scale: float = 1
-) -> None:
+async def _take(browser: Browser, site: str, scheme: Literal["light", "dark"]) -> None:
     page = await browser.new_page(
-        viewport=viewport, color_scheme="dark" if dark else "light", device_scale_factor=scale, reduced_motion="reduce"
+        viewport={"width": 1000, "height": 700},
+        color_scheme=scheme,
+        device_scale_factor=1.4,  # the README shows it 700 wide, on screens with two pixels to one
+        reduced_motion="reduce",
     )
     await page.goto(f"{site}/chat")
-    await page.get_by_label("Your message").fill(_QUESTION)
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("button", name="Send")).to_be_visible()
-    await page.screenshot(path=APP_DIR / "docs" / f"{name}.png")
+    await send(page, _QUESTION)
+    await completed(page)
+    await page.screenshot(path=APP_DIR / "docs" / f"chat-{scheme}.png")
     await page.close()
 
 

@@ -1,4 +1,4 @@
-"""What the tests and the screenshots run against: the whole local stack as a process of its own, and a browser."""
+"""The local stack in a separate process, and a browser, for the tests and the screenshots."""
 
 import asyncio
 import os
@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import aiohttp
 from playwright.async_api import Browser, async_playwright
 
 from local.settings import APP_DIR, MODEL_SETTINGS
@@ -29,6 +30,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 async def local_stack(*options: str, **settings: str) -> AsyncGenerator[str]:
     """`make run` with these options and settings; yields the base address of its functions."""
     port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
     environment = {name: value for name, value in os.environ.items() if name not in MODEL_SETTINGS}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "local", "--port", str(port), *options),
@@ -38,22 +40,32 @@ async def local_stack(*options: str, **settings: str) -> AsyncGenerator[str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout
-    printed = b""
-    while not printed.endswith(b"Try it:\n"):
-        line = await process.stdout.readline()
-        assert line, f"the local stack ended before it served:\n{printed.decode()}"
-        printed += line
-    reading = asyncio.create_task(process.stdout.read())  # or a full pipe would stop it
+    output = asyncio.create_task(process.stdout.read())  # a full pipe would block the process
     try:
-        yield f"http://127.0.0.1:{port}/api"
+        async with asyncio.timeout(30):
+            while not await _serves(url):
+                if output.done():
+                    raise RuntimeError(f"the local stack ended before it served:\n{output.result().decode()}")
+        yield url
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
-        await reading
+        await output
+
+
+async def _serves(url: str) -> bool:
+    """Whether there is a response at an address; waits a little before it returns False."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/openapi.json") as response:
+            return response.ok
+    except aiohttp.ClientConnectionError:
+        await asyncio.sleep(0.05)
+        return False
 
 
 def find_chromium() -> str | None:
-    """The path of a Chromium, or nothing."""
+    """The path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 

@@ -100,6 +100,11 @@ COMPLETION = {
 }
 
 
+def text_chunks(*texts: str, finish_reason: str = "stop") -> list[dict[str, Any]]:
+    """A chunk for each text, and the one that ends the completion."""
+    return [chunk({"content": text}) for text in texts] + [chunk({}, finish_reason)]
+
+
 def streams(chunks: Sequence[Any], after: bytes = DONE) -> Behaviour:
     """Sends each chunk as an event."""
 
@@ -168,3 +173,14 @@ def stalls_after(*pieces: bytes) -> Behaviour:
         await exchange.wait_closed()
 
     return behave
+
+
+async def echoes(exchange: Exchange) -> None:
+    """Responds with the content of the last message, streamed or complete as the request says."""
+    request = exchange.request.json
+    text = request["messages"][-1]["content"]
+    if request.get("stream"):
+        await streams(text_chunks(text))(exchange)
+    else:
+        message = {"role": "assistant", "content": text}
+        await responds(200, {"object": "chat.completion", "choices": [{"index": 0, "message": message}]})(exchange)

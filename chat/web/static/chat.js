@@ -1,199 +1,214 @@
-// The chat page: what was said, and what happens when somebody types.
+// The chat page: sends the conversation, and shows the response while it arrives.
 
-import { showMarkdown } from "./markdown.js";
-import { Problem, ask } from "./service.js";
+import { openConversation, restorePrevious } from "./conversation.js";
+import { Container, node } from "./elements.js";
+import { followEnd, scrollToEnd, watchScrolling } from "./follow.js";
+import { functionKey, takeKeyFromAddress } from "./key.js";
+import { openKeyDialog } from "./key-dialog.js";
+import { MessageView } from "./message.js";
+import { ServiceError, requestCompletion } from "./service.js";
+import { storedItem } from "./storage.js";
 
-const at = (id) => document.getElementById(id);
-const [messages, welcome, question, status] = ["messages", "welcome", "question", "status"].map(at);
-const NEAR_THE_END = 120;
-const UNFINISHED = "The page was left before the answer was complete.";
-const CUT_SHORT = {
-  length: "The answer reached its length limit.",
-  content_filter: "A content filter ended the answer.",
+const UNFINISHED = "The page was closed before the response was complete.";
+const FINISH_NOTES = {
+  length: "The response reached its length limit.",
+  content_filter: "A content filter ended the response.",
 };
 
-const conversationStore = store("chat.conversation");
-const keyStore = store("chat.key");
+const at = (id) => document.getElementById(id);
+const question = at("question");
+const draft = storedItem("sessionStorage", "chat.draft");
+const resuming = storedItem("sessionStorage", "chat.resuming");
+/** On a phone, Enter breaks the line, and a focused text field opens the keyboard. */
+const isPhone = matchMedia("(hover: none) and (pointer: coarse)").matches;
 
-/** `{ role, content, note }`: the note tells how an answer ended, if it did not end well. */
-let conversation = restored();
-/** What aborts the answer under way. */
-let running = null;
-/** What to do when the person has given a function key. */
-let afterKey = null;
-/** The element of each message. */
-const elements = new WeakMap();
+const actions = { edit, regenerate, shorten, signIn };
+const views = new Map(); // by message
+let articles = new Container(at("messages"));
+let running = null; // aborts the response that is arriving
+let draftBefore = null; // the draft to restore when the last question has been edited
+let removed = null; // what New chat removed
 
-takeKeyFromAddress();
-for (const message of conversation) show(message);
+watchScrolling(at("to-end"));
+question.value = draft.get() ?? "";
+question.enterKeyHint = isPhone ? "enter" : "send";
+const keyInAddress = takeKeyFromAddress();
+if (keyInAddress && !functionKey.get()) functionKey.set(keyInAddress);
+
+const conversation = await openConversation();
+conversation.messages.forEach(show);
+fitQuestion();
 refresh();
 scrollToEnd();
+if (!isPhone) question.focus();
+if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
+if (resuming.get()) {
+  resuming.remove();
+  regenerate();
+}
 
 at("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = question.value.trim();
   if (!content || running) return;
-  question.value = "";
-  fitQuestion();
-  add({ role: "user", content });
-  answer();
+  const focused = document.activeElement;
+  if (draftBefore === null) {
+    setQuestion("");
+  } else {
+    removeFrom(conversation.messages.lastIndexOf(conversation.lastQuestion));
+    endEdit();
+  }
+  send(content, focused);
 });
-
 question.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  // Safari reports the Enter that ends a composition with the key code 229.
+  if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
+  if (event.shiftKey || (isPhone && !event.ctrlKey && !event.metaKey)) return;
   event.preventDefault();
   at("composer").requestSubmit();
 });
-question.addEventListener("input", fitQuestion);
-
-at("stop").addEventListener("click", stop);
+question.addEventListener("input", () => {
+  draft.set(question.value);
+  fitQuestion();
+});
+for (const example of at("examples").children) {
+  example.addEventListener("click", () => send(example.textContent, example));
+}
+at("stop").addEventListener("click", () => running?.abort("Stopped."));
+at("cancel-edit").addEventListener("click", endEdit);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && running && !at("key-dialog").open) stop();
+  if (event.key !== "Escape" || at("key-dialog").open) return;
+  if (running) running.abort("Stopped.");
+  else if (draftBefore !== null) endEdit();
 });
 
 at("new-chat").addEventListener("click", () => {
-  running?.abort();
+  running?.abort("Stopped.");
   running = null;
-  conversation = [];
-  messages.replaceChildren();
-  conversationStore.remove();
+  if (draftBefore !== null) endEdit();
+  removed = replaceConversation({ messages: [], start: 0 });
   refresh();
-  say("New chat.");
-  question.focus();
+  announce("New chat.");
 });
-
-// The last event that a page on a phone is sure to see.
-document.addEventListener("visibilitychange", () => document.hidden && save());
-// Ended here, an answer is not taken for one whose connection broke.
-window.addEventListener("pagehide", () => running?.abort(UNFINISHED));
-
-async function answer() {
-  const asked = conversation.filter(({ content }) => content).map(({ role, content }) => ({ role, content }));
-  const reply = add({ role: "assistant", content: "", note: { text: UNFINISHED } });
-  const abort = (running = new AbortController());
+at("undo").addEventListener("click", () => {
+  replaceConversation(removed);
+  removed = null;
   refresh();
+});
+at("download").addEventListener("click", () => {
+  const href = URL.createObjectURL(new Blob([conversation.toMarkdown()], { type: "text/markdown" }));
+  node("a", { href, download: `chat-${new Date().toISOString().slice(0, 10)}.md` }).click();
+  URL.revokeObjectURL(href);
+});
+at("change-key").addEventListener("click", () => openKeyDialog("It is sent with every message.", () => refresh()));
+
+// The last event that a page on a phone is sure to get.
+document.addEventListener("visibilitychange", () => document.hidden && save());
+// Otherwise the end of the page would look like a lost connection.
+addEventListener("pagehide", () => running?.abort(UNFINISHED));
+
+function send(content, focused) {
+  removed = null;
+  add({ role: "user", content });
+  complete(focused);
+}
+
+/** Requests the response to the last question, in place of a previous one, and shows it while it arrives. */
+async function complete(focused, previous) {
+  const toSend = conversation.toSend();
+  const reply = { role: "assistant", content: "", note: { text: UNFINISHED }, previous };
+  const view = add(reply);
+  const abort = (running = new AbortController());
+  const began = performance.now();
+  let note = null;
+  let frame = 0;
+  let arrived = { content: "", reasoning: "" };
+  const draw = () => {
+    frame = 0;
+    view.append(arrived.content, arrived.reasoning);
+    arrived = { content: "", reasoning: "" };
+    followEnd();
+  };
+  refresh(focused);
   save();
   scrollToEnd();
-  say("Answering …");
-  let note;
-  let keyWanted = false;
-  const draw = eachFrame(() => update(reply));
+  announce("Waiting for the response …");
   try {
-    for await (const { text, finish } of ask(asked, keyStore.get(), abort.signal)) {
-      reply.content += text;
-      if (Object.hasOwn(CUT_SHORT, finish)) note = { text: CUT_SHORT[finish] };
-      if (text) draw();
+    for await (const chunk of requestCompletion(toSend, functionKey.get(), abort.signal)) {
+      const { reasoning, finishReason, model, tokens } = chunk;
+      const content = reply.content ? chunk.content : chunk.content.trimStart();
+      reply.content += content;
+      if (reasoning) reply.reasoning = (reply.reasoning ?? "") + reasoning;
+      if (model) reply.model = model;
+      if (Number.isFinite(tokens)) reply.tokens = tokens;
+      if (Object.hasOwn(FINISH_NOTES, finishReason)) note = { text: FINISH_NOTES[finishReason] };
+      arrived.content += content;
+      arrived.reasoning += reasoning;
+      if (content || reasoning) frame ||= requestAnimationFrame(draw);
     }
-    if (!reply.content && !note) note = { text: "The answer is empty." };
-  } catch (fault) {
-    if (abort.signal.aborted) {
-      note = { text: abort.signal.reason };
-    } else {
-      if (!(fault instanceof Problem)) console.error(fault);
-      note = { text: fault instanceof Problem ? fault.message : "Something went wrong in this page.", failed: true };
-      keyWanted = fault.keyWanted;
-    }
+    if (!reply.content) note ??= { text: "The response is empty." };
+  } catch (error) {
+    const isExpected = error instanceof ServiceError;
+    if (abort.signal.aborted) note = { text: abort.signal.reason };
+    else note = { text: isExpected ? error.message : "An error occurred in this page.", failed: true, action: error.action };
+    if (!abort.signal.aborted && !isExpected) console.error(error);
   }
-  if (running === abort) running = null;
-  if (!conversation.includes(reply)) return; // a new chat has begun
+  abort.abort(); // nothing more is read
+  draw();
+  view.end();
+  reply.seconds = (performance.now() - began) / 1000;
   reply.note = note;
-  update(reply);
+  const isRestored = restorePrevious(reply);
+  if (running === abort) running = null;
+  if (conversation.last !== reply) return; // a new chat has begun
+  if (isRestored) {
+    view.element.remove();
+    show(reply);
+  }
   refresh();
   save();
-  if (note?.failed) say("");
-  else say(`${elementOf(reply).querySelector(".content").innerText} ${note?.text ?? ""}`);
-  if (keyWanted) askForKey(note.text, tryAgain);
+  announce(note?.failed ? "" : [view.text, note?.text].join(" "));
+  if (note?.action === "key") openKeyDialog(note.text, (hasKey) => (hasKey ? regenerate() : refresh()));
 }
 
-function stop() {
-  running?.abort("Stopped.");
+/** Requests the response to the last question again. */
+function regenerate() {
+  if (running || !conversation.last) return;
+  const focused = document.activeElement;
+  const { role, content } = conversation.last;
+  const [previous] = role === "assistant" ? removeFrom(conversation.messages.length - 1) : [];
+  complete(focused, content ? previous : undefined);
+}
+
+function shorten() {
+  if (conversation.dropOldest()) regenerate();
+  else edit();
+}
+
+function signIn() {
+  resuming.set("yes");
+  location.reload();
+}
+
+function edit() {
+  if (draftBefore === null) draftBefore = question.value;
+  setQuestion(conversation.lastQuestion.content);
+  at("editing").hidden = false;
   question.focus();
 }
 
-function tryAgain() {
-  if (running || conversation.at(-1)?.role !== "assistant") return;
-  elementOf(conversation.pop()).remove();
-  question.focus();
-  answer();
+function endEdit() {
+  const focused = document.activeElement;
+  setQuestion(draftBefore);
+  draftBefore = null;
+  at("editing").hidden = true;
+  keepFocus(focused);
 }
 
-// Messages on the page.
-
-function elementOf(message) {
-  return elements.get(message);
-}
-
-function add(message) {
-  conversation.push(message);
-  show(message);
-  return message;
-}
-
-function show(message) {
-  const element = document.createElement("article");
-  element.className = message.role;
-  const speaker = document.createElement("h2");
-  speaker.className = "unseen";
-  speaker.textContent = message.role === "user" ? "You" : "Answer";
-  const content = document.createElement("div");
-  content.className = "content";
-  content.dir = "auto"; // some languages run from right to left
-  element.append(speaker, content);
-  elements.set(message, element);
-  messages.append(element);
-  update(message);
-}
-
-function update(message) {
-  const follows = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - NEAR_THE_END;
-  const element = elementOf(message);
-  const content = element.querySelector(".content");
-  if (message.role === "user") content.textContent = message.content;
-  else showMarkdown(content, message.content);
-  if (follows) scrollToEnd();
-}
-
-/** Brings everything around the messages up to date with what is going on. */
-function refresh() {
-  welcome.hidden = conversation.length > 0;
-  at("new-chat").hidden = conversation.length === 0;
-  at("change-key").hidden = !keyStore.get();
-  at("send").hidden = Boolean(running);
-  at("stop").hidden = !running;
-  const last = conversation.at(-1);
-  for (const message of conversation) showNote(message, message === last);
-  if (last && !running) scrollToNote(elementOf(last));
-}
-
-function showNote(message, isLast) {
-  const element = elementOf(message);
-  const isRunning = Boolean(running) && isLast && message.role === "assistant";
-  element.classList.toggle("running", isRunning);
-  element.querySelector(".note")?.remove();
-  if (!message.note || isRunning) return;
-  const note = document.createElement("div");
-  note.className = message.note.failed ? "note failed" : "note";
-  if (message.note.failed && isLast) note.role = "alert";
-  const text = document.createElement("p");
-  text.textContent = message.note.text;
-  note.append(text);
-  if (isLast) {
-    const again = document.createElement("button");
-    again.type = "button";
-    again.className = "quiet";
-    again.textContent = "Try again";
-    again.addEventListener("click", tryAgain);
-    note.append(again);
-  }
-  element.append(note);
-}
-
-function scrollToNote(element) {
-  element.querySelector(".note")?.scrollIntoView({ block: "nearest" });
-}
-
-function scrollToEnd() {
-  window.scrollTo(0, document.documentElement.scrollHeight);
+function setQuestion(text) {
+  question.value = text;
+  draft.set(text);
+  fitQuestion();
 }
 
 function fitQuestion() {
@@ -201,87 +216,84 @@ function fitQuestion() {
   question.style.height = `${question.scrollHeight}px`;
 }
 
-/** Says something to a screen reader: the answer once, when it is there, and not word by word. */
-function say(text) {
-  status.textContent = text;
+// Messages on the page.
+
+function add(message) {
+  conversation.messages.push(message);
+  return show(message);
 }
 
-/** A function that does the work at most once a frame, however often it is called. */
-function eachFrame(work) {
-  let frame = 0;
-  return () => {
-    frame ||= requestAnimationFrame(() => {
-      frame = 0;
-      work();
+function show(message) {
+  const view = new MessageView(message, actions);
+  views.set(message, view);
+  articles.append(view.element);
+  return view;
+}
+
+/** Removes the messages from an index on, and returns them. */
+function removeFrom(index) {
+  const messages = conversation.messages.splice(index);
+  for (const message of messages) {
+    views.get(message).element.remove();
+    views.delete(message);
+  }
+  return messages;
+}
+
+
+/** Replaces the messages of the conversation, and returns the ones before. */
+function replaceConversation({ messages, start }) {
+  const before = { messages: removeFrom(0), start: conversation.start };
+  articles = new Container(at("messages"));
+  Object.assign(conversation, { messages, start });
+  messages.forEach(show);
+  save();
+  scrollToEnd();
+  return before;
+}
+
+/** Brings the controls up to date. `focused` is what had the focus before. */
+function refresh(focused = document.activeElement) {
+  const isEmpty = !conversation.messages.length;
+  at("welcome").hidden = !isEmpty;
+  at("undo").hidden = !removed;
+  at("new-chat").hidden = isEmpty;
+  at("download").hidden = isEmpty;
+  at("change-key").hidden = !functionKey.get();
+  at("send").hidden = Boolean(running);
+  at("stop").hidden = !running;
+  conversation.messages.forEach((message, index) => {
+    const isNew = message === conversation.last || message === conversation.lastQuestion;
+    views.get(message).update({
+      isLast: isNew && (message === conversation.last || !running),
+      isRunning: message === conversation.last && Boolean(running),
+      isSent: isNew || conversation.isSent(index),
     });
-  };
+  });
+  const first = conversation.messages[conversation.start];
+  if (conversation.start > 0 && first) views.get(first).element.before(at("dropped"));
+  at("dropped").hidden = conversation.start === 0;
+  keepFocus(focused);
+  followEnd();
 }
 
-// What this browser keeps.
-
-function store(name) {
-  // A browser that keeps nothing throws: the page works without.
-  const quietly = (work) => {
-    try {
-      return work();
-    } catch {
-      return null;
-    }
-  };
-  return {
-    get: () => quietly(() => localStorage.getItem(name)),
-    set: (value) => quietly(() => localStorage.setItem(name, value)),
-    remove: () => quietly(() => localStorage.removeItem(name)),
-  };
+/** Moves the focus to what takes its place, if what had it is gone. */
+function keepFocus(focused) {
+  if (focused === document.body || (focused.isConnected && focused.checkVisibility())) return;
+  (isPhone ? [at("send"), at("stop")].find((button) => !button.hidden) : question).focus({ preventScroll: true });
 }
 
 function save() {
-  if (conversation.length) conversationStore.set(JSON.stringify(conversation));
+  at("unsaved").hidden = conversation.save();
 }
 
-function restored() {
-  try {
-    const kept = JSON.parse(conversationStore.get());
-    return kept.filter(({ content }) => typeof content === "string");
-  } catch {
-    return [];
-  }
+/** For screen readers: the response once, when it is complete, and not while it grows. */
+function announce(text) {
+  at("status").textContent = text;
 }
 
-// The function key.
-
-function takeKeyFromAddress() {
-  const address = new URL(location.href);
-  const key = address.searchParams.get("code");
-  if (!key) return;
-  keyStore.set(key);
-  address.searchParams.delete("code");
-  history.replaceState(null, "", address);
+/** Lets no link replace the stored key without confirmation. */
+function confirmKey() {
+  const reason = "The link to this page has another function key than the one kept here. Use it instead?";
+  openKeyDialog(reason, () => refresh(), keyInAddress);
 }
-
-function askForKey(reason, then) {
-  afterKey = then;
-  at("key-reason").textContent = reason;
-  at("key").value = keyStore.get() ?? "";
-  at("forget-key").hidden = !keyStore.get();
-  at("key-dialog").showModal();
-  at("key").select();
-}
-
-at("change-key").addEventListener("click", () => askForKey("It goes with every message from this browser.", null));
-at("cancel-key").addEventListener("click", () => at("key-dialog").close());
-at("forget-key").addEventListener("click", () => {
-  keyStore.remove();
-  at("key-dialog").close();
-  refresh();
-});
-at("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const key = at("key").value.trim();
-  if (!key) return;
-  keyStore.set(key);
-  at("key-dialog").close();
-  refresh();
-  afterKey?.();
-});
-at("key-dialog").addEventListener("close", () => question.focus());

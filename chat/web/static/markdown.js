@@ -1,196 +1,378 @@
-// Markdown as models write it, made into DOM nodes. Text stays text: no markup in it is ever parsed, so nothing that a model
-// writes can become script. Images become links, because loading one would tell its server what the model chose to say.
+// Markdown as models write it, made into elements while it arrives. None of it is ever parsed as HTML, so nothing that a model
+// writes can become script. Images become links: loading one would tell its server what the model wrote.
+//
+// Text is only appended: the start of a line decides which block it belongs to, and the rest is appended to that block. So the
+// work for more text does not grow with the text before it.
 
-const DEEPEST = 10;
-const LONGEST_LABEL = 1000;
-const LONGEST_ADDRESS = 2000;
+import { Container, copyButton, node } from "./elements.js";
+import { InlineText, MAX_SPAN, showInline } from "./inline.js";
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})[ \t]*([^`]*)$/;
-const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
-const RULE = /^ {0,3}([-*_])([ \t]*\1){2,}[ \t]*$/;
+const MAX_DEPTH = 10;
+const MAX_START = 1000;
+// The browser lays out all of a list, a table or a text that grows.
+const MAX_ITEMS = 100;
+const MAX_CELLS = 2000;
+const MAX_CODE = 10_000;
+
 const QUOTE = /^ {0,3}> ?/;
-const ITEM = /^([ \t]*)([-*+]|\d{1,9}[.)])([ \t]+|$)(.*)$/;
-const TABLE_RULE = /^\|?[ \t]*:?-+:?([ \t]*\|[ \t]*:?-+:?)*[ \t]*\|?$/;
+const ITEM = /^([ \t]*)([-*+]|\d{1,9}[.)])(?:[ \t]+|$)/;
+const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
+const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
+const FENCE = /^ {0,3}(?:(`{3,})([^`]*)|(~{3,})(?!~)(.*))$/;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+const TABLE_RULE = /^\|?[ \t]*:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)*[ \t]*\|?$/;
+/** The start of a line that may yet be another kind of block, or whose direction is to be known. */
+const UNDECIDED = /^(?:>|[-+*_#~`|: \t]*$|(?:[-+*]|\d{1,9}[.)])[ \t]|\d{1,9}[.)]?$)/;
+const UNDECIDED_IN_CODE = /^[>~` \t]*$/;
+/** A heading or a fence, which is read when its line is complete. */
+const WHOLE_LINE = /^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?:#{1,6}[ \t]|`{3}|~{3})/;
+const LETTER = /\p{L}/u;
 
-const shown = new WeakMap();
-
-/** Shows Markdown in an element. Called again with more of the same text, it touches only the blocks that have changed. */
+/** Shows a text in an element at once. */
 export function showMarkdown(element, text) {
-  const before = shown.get(element) ?? [];
-  const now = blocks(text.split(/\r\n?|\n/));
-  const sources = now.map(({ kind, lines }) => `${kind}\n${lines.join("\n")}`);
-  let same = 0;
-  while (same < before.length && before[same] === sources[same]) same++;
-  while (element.childNodes.length > same) element.lastChild.remove();
-  element.append(...now.slice(same).map((block) => built(block, 0)));
-  shown.set(element, sources);
+  const markdown = new Markdown(element);
+  markdown.append(text);
+  markdown.end();
 }
 
-/** Cuts lines into blocks: `{ kind, lines }`. */
-function blocks(lines) {
-  const found = [];
-  let at = 0;
-  const take = (kind, until) => found.push({ kind, lines: lines.slice(at, (at = until)) });
-  while (at < lines.length) {
-    const line = lines[at];
-    const fence = FENCE.exec(line);
-    if (!line.trim()) at++;
-    else if (fence) take("code", endOfFence(lines, at, fence[1]));
-    else if (HEADING.test(line)) take("heading", at + 1);
-    else if (RULE.test(line)) take("rule", at + 1);
-    else if (QUOTE.test(line)) take("quote", endWhere(lines, at, (next) => !QUOTE.test(next)));
-    else if (ITEM.test(line)) take("list", endOfList(lines, at));
-    else if (isTable(lines, at)) take("table", endWhere(lines, at + 1, (next) => !next.includes("|")));
-    else take("paragraph", endWhere(lines, at, (next, i) => startsBlock(next) || isTable(lines, i)));
+/** Shows a growing text in an element. */
+export class Markdown {
+  #root;
+  #containers = []; // the open quotes and list items
+  #block = null; // the open paragraph, code or table
+  #start = ""; // of the last line, while it is undecided
+  #inLine = false; // whether it is decided
+  #levels = []; // of the headings above
+
+  constructor(element) {
+    this.#root = new Container(element);
   }
-  return found;
-}
 
-/** The first index after `at` where a line ends the block. */
-function endWhere(lines, at, ends) {
-  do at++;
-  while (at < lines.length && !ends(lines[at], at));
-  return at;
-}
-
-function startsBlock(line) {
-  // A number starts a list inside a paragraph only where it is 1, or a year at a line's start would.
-  const item = ITEM.exec(line);
-  return (
-    !line.trim() ||
-    [FENCE, HEADING, RULE, QUOTE].some((start) => start.test(line)) ||
-    Boolean(item?.[4] && (isBullet(item) || /^1[.)]$/.test(item[2])))
-  );
-}
-
-function endOfFence(lines, at, fence) {
-  const closes = (line) => line.trim().length >= fence.length && [...line.trim()].every((sign) => sign === fence[0]);
-  const end = endWhere(lines, at, closes);
-  return Math.min(end + 1, lines.length);
-}
-
-function endOfList(lines, at) {
-  const first = ITEM.exec(lines[at]);
-  const indent = width(first[1]);
-  return endWhere(lines, at, (line, i) => {
-    const item = ITEM.exec(line);
-    if (item && width(item[1]) <= indent + 1) return isBullet(item) !== isBullet(first) || RULE.test(line);
-    if (!line.trim()) {
-      const next = lines.slice(i + 1).find((following) => following.trim());
-      return !next || (width(next) <= indent && !ITEM.test(next));
+  append(text) {
+    const lines = text.replaceAll("\r", "").split("\n");
+    const last = lines.pop();
+    for (const line of lines) {
+      this.#appendToLine(line, true);
+      this.#inLine = false;
+      if (this.#block?.endLine()) this.#close();
     }
-    return width(line) <= indent && (!lines[i - 1].trim() || startsBlock(line));
-  });
-}
+    this.#appendToLine(last, false);
+    this.#block?.render();
+  }
 
-function isBullet(item) {
-  return item[2].length === 1;
-}
+  end() {
+    if (this.#start || this.#inLine) this.append("\n");
+    this.#close();
+  }
 
-function isTable(lines, at) {
-  return lines[at].includes("|") && at + 1 < lines.length && TABLE_RULE.test(lines[at + 1].trim());
-}
-
-/** How far a line is indented; a tab counts as four. */
-function width(line) {
-  return /^[ \t]*/.exec(line)[0].replaceAll("\t", "    ").length;
-}
-
-function built({ kind, lines }, depth) {
-  switch (kind) {
-    case "code":
-      return code(lines);
-    case "heading": {
-      const [, signs, text] = HEADING.exec(lines[0]);
-      // The page has the first two levels for itself.
-      return spans(node(`h${Math.min(signs.length + 2, 6)}`), text.trimEnd().replace(/[ \t]#+$/, ""));
+  #appendToLine(text, isComplete) {
+    if (!this.#inLine) {
+      text = this.#start + text;
+      this.#start = "";
+      if (!isComplete && !this.#isDecided(text)) {
+        this.#start = text;
+        return;
+      }
+      this.#inLine = true;
+      this.#startLine(text.slice(0, MAX_START), isComplete && text.length <= MAX_START);
+      text = text.slice(MAX_START);
     }
-    case "rule":
-      return node("hr");
-    case "quote":
-      return nested(node("blockquote"), lines.map((line) => line.replace(QUOTE, "")), depth);
-    case "list":
-      return list(lines, depth);
-    case "table":
-      return table(lines);
-    default:
-      return spans(node("p"), lines.map((line) => line.trimStart()).join("\n"));
+    this.#block?.add(text);
+  }
+
+  #isDecided(line) {
+    if (line.length >= MAX_START) return true;
+    if (this.#block instanceof Code) return !UNDECIDED_IN_CODE.test(line);
+    if (this.#block instanceof Table) return line.includes("|");
+    return !WHOLE_LINE.test(line) && (LETTER.test(line) || !UNDECIDED.test(line.trimStart()));
+  }
+
+  #startLine(line, isComplete) {
+    let rest = line;
+    let depth = 0; // the number of containers that the line is in
+    for (const container of this.#containers) {
+      const inner = container.inner(rest);
+      if (inner === undefined) break;
+      rest = inner;
+      depth++;
+    }
+    const isInside = depth === this.#containers.length;
+    // Models do not always indent what belongs to a list item.
+    const isPerhapsInside = this.#containers.slice(depth).every(({ list }) => list);
+    if (isPerhapsInside && this.#block?.takes(rest, isInside)) {
+      this.#block.startLine(rest);
+      return;
+    }
+    if (!rest.trim()) {
+      this.#close(depth);
+      return;
+    }
+    if (isInside && isComplete && this.#startTable(rest)) return;
+
+    let interrupts = isInside && this.#block instanceof Paragraph;
+    for (; depth < MAX_DEPTH; depth++) {
+      const item = !RULE.test(rest) && ITEM.exec(rest);
+      const quote = QUOTE.exec(rest);
+      if (!quote && (!item || (interrupts && !mayInterrupt(item, rest)))) break;
+      rest = rest.slice((quote ?? item)[0].length);
+      if (quote) this.#openQuote(depth, direction(rest));
+      else this.#openItem(depth, item, direction(rest));
+      interrupts = false;
+    }
+    const heading = HEADING.exec(rest);
+    const fence = FENCE.exec(rest);
+    if (!rest.trim()) return;
+    if (heading) this.#openHeading(depth, heading, isComplete);
+    else if (fence) this.#open(depth, new Code(fence[1] ?? fence[3], fence[2] ?? fence[4]));
+    else if (RULE.test(rest)) this.#close(depth).append(node("hr"));
+    else if (this.#block instanceof Paragraph) this.#block.startLine(rest);
+    else this.#openParagraph(depth, "p", rest);
+  }
+
+  /** Closes the block, and the containers from a depth on. Returns the innermost one that is open then. */
+  #close(depth = this.#containers.length) {
+    this.#block?.render();
+    this.#block = null;
+    this.#containers.length = depth;
+    return this.#containers.at(-1) ?? this.#root;
+  }
+
+  #open(depth, block) {
+    this.#close(depth).append(block.element);
+    this.#block = block;
+  }
+
+  #openQuote(depth, dir) {
+    const element = node("blockquote", { dir });
+    this.#close(depth).append(element);
+    const inner = (line) => (QUOTE.test(line) ? line.replace(QUOTE, "") : undefined);
+    this.#containers.push(Object.assign(new Container(element), { inner }));
+  }
+
+  #openItem(depth, [, space, marker], dir) {
+    const isOrdered = marker.length > 1;
+    let list = this.#containers[depth]?.list;
+    const parent = this.#close(depth);
+    if (list?.isOrdered !== isOrdered || list.count === MAX_ITEMS) {
+      const start = list?.isOrdered && isOrdered ? list.element.start + list.count : parseInt(marker, 10);
+      list = { isOrdered, count: 0, element: isOrdered ? node("ol", { start }) : node("ul") };
+      list.element.dir = dir;
+      parent.append(list.element);
+    }
+    const element = node("li");
+    list.element.append(element);
+    list.count++;
+    const indent = width(space);
+    const inner = (line) => {
+      if (!line.trim()) return line;
+      return width(line) > indent + 1 ? dedent(line, indent + marker.length + 1) : undefined;
+    };
+    this.#containers.push(Object.assign(new Container(element), { inner, list }));
+  }
+
+  #openHeading(depth, [, signs, text], isComplete) {
+    // The page has the first two levels for itself, and no level may be left out.
+    while (this.#levels.at(-1) >= signs.length) this.#levels.pop();
+    this.#levels.push(signs.length);
+    const tag = `h${Math.min(this.#levels.length + 2, 6)}`;
+    this.#openParagraph(depth, tag, isComplete ? text.trimEnd().replace(/(^|[ \t])#+$/, "") : text);
+  }
+
+  #openParagraph(depth, tag, text) {
+    const container = this.#close(depth);
+    const makeNext = () => {
+      const next = node("p", { className: "more" });
+      container.append(next);
+      return next;
+    };
+    this.#open(depth, new Paragraph(node(tag), makeNext));
+    this.#block.startLine(text);
+  }
+
+  /** Makes the last line of the paragraph a table's head, if this line is the rule below it. */
+  #startTable(line) {
+    if (!(this.#block instanceof Paragraph) || !TABLE_RULE.test(line.trim())) return false;
+    const head = this.#block.lastLine;
+    const alignments = cells(line).map((cell) => (cell.endsWith(":") ? (cell.startsWith(":") ? "center" : "right") : ""));
+    if (!head.includes("|") || head.length >= MAX_SPAN || cells(head).length !== alignments.length) return false;
+    this.#block.removeLastLine();
+    this.#open(this.#containers.length, new Table(head, alignments));
+    return true;
   }
 }
 
-function nested(parent, lines, depth) {
-  if (depth >= DEEPEST) return spans(parent, lines.join("\n"));
-  parent.append(...blocks(lines).map((block) => built(block, depth + 1)));
-  return parent;
-}
+class Paragraph {
+  element;
+  lastLine = "";
+  #inline;
+  #isEmpty = true;
+  #math = null; // the end of the mathematics that is open
 
-function code(lines) {
-  const [, fence, language] = FENCE.exec(lines[0]);
-  const closed = lines.length > 1 && lines.at(-1).trim().startsWith(fence) && !lines.at(-1).trim().replaceAll(fence[0], "");
-  const text = lines.slice(1, closed ? -1 : undefined).join("\n");
-  const name = language.trim().split(/\s/)[0];
-  const bar = node("div", { className: "bar" }, node("span", {}, name));
-  if (navigator.clipboard) {
-    const copy = node("button", { type: "button", className: "quiet" }, "Copy");
-    copy.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(text);
-      copy.textContent = "Copied";
-      setTimeout(() => (copy.textContent = "Copy"), 2000);
-    });
-    bar.append(copy);
+  constructor(element, makeNext) {
+    this.element = element;
+    this.#inline = new InlineText(element, makeNext);
   }
-  // What scrolls must be within a keyboard's reach.
-  const label = name ? `Code, ${name}` : "Code";
-  const pre = node("pre", { tabIndex: 0, role: "group", ariaLabel: label }, node("code", {}, text));
-  return node("div", { className: "code" }, bar, pre);
+
+  takes(line) {
+    return this.#math && Boolean(line.trim());
+  }
+
+  startLine(line) {
+    if (!this.#isEmpty) this.#inline.add("\n");
+    this.#isEmpty = false;
+    this.lastLine = "";
+    this.add(line.trimStart());
+  }
+
+  add(text) {
+    if (this.lastLine.length < MAX_SPAN) this.lastLine += text;
+    this.#inline.add(text);
+  }
+
+  endLine() {
+    this.#math = openMath(this.#math, this.lastLine.trim());
+    return this.element.tagName !== "P"; // a heading has one line
+  }
+
+  removeLastLine() {
+    if (this.#inline.removeLast(this.lastLine.length + 1)) this.element.remove();
+  }
+
+  render() {
+    this.#inline.render();
+  }
 }
 
-function list(lines, depth) {
-  const first = ITEM.exec(lines[0]);
-  const indent = width(first[1]);
-  const items = [];
-  for (const line of lines) {
-    const item = ITEM.exec(line);
-    if (item && width(item[1]) <= indent + 1) {
-      items.push({ inner: width(item[1]) + item[2].length + 1, lines: [item[4]] });
-    } else {
-      const { inner, lines: own } = items.at(-1);
-      const plain = line.replaceAll("\t", "    ");
-      own.push(plain.slice(Math.min(width(plain), inner)));
+class Code {
+  element;
+  #fence;
+  #text = "";
+  #isEmpty = true;
+  #isClosed = false;
+  #new = ""; // not shown yet
+  #code = node("code");
+  #shown = new Text();
+
+  constructor(fence, info) {
+    this.#fence = fence;
+    const language = info.trim().split(/\s/)[0];
+    const bar = node("div", { className: "bar" }, node("span", {}, language));
+    if (navigator.clipboard) bar.append(copyButton(() => this.#text));
+    this.#code.append(this.#shown);
+    // What scrolls must be reachable by keyboard.
+    const ariaLabel = language ? `Code, ${language}` : "Code";
+    const pre = node("pre", { tabIndex: 0, role: "group", ariaLabel }, this.#code);
+    this.element = node("div", { className: "code" }, bar, pre);
+  }
+
+  takes() {
+    return true;
+  }
+
+  startLine(line) {
+    const end = line.trim();
+    this.#isClosed = end.length >= this.#fence.length && end === this.#fence[0].repeat(end.length);
+    if (this.#isClosed) return;
+    this.add(this.#isEmpty ? line : `\n${line}`);
+    this.#isEmpty = false;
+  }
+
+  add(text) {
+    if (this.#isClosed) return;
+    this.#text += text;
+    this.#new += text;
+  }
+
+  endLine() {
+    return this.#isClosed;
+  }
+
+  render() {
+    while (this.#new) {
+      const room = 2 * MAX_CODE - this.#shown.length;
+      const lineEnd = this.#new.slice(0, room).indexOf("\n", MAX_CODE - this.#shown.length);
+      const end = lineEnd < 0 ? room : lineEnd;
+      this.#shown.appendData(this.#new.slice(0, end));
+      if (end < this.#new.length) {
+        this.#shown = new Text();
+        this.#code.append(node("span", { className: "more" }, this.#shown));
+      }
+      // The end of an element's last line is the element's end.
+      this.#new = this.#new.slice(lineEnd < 0 ? end : end + 1);
     }
   }
-  const element = isBullet(first) ? node("ul") : node("ol", { start: parseInt(first[2], 10) });
-  for (const { lines: own } of items) element.append(listItem(own, depth));
-  return element;
 }
 
-function listItem(lines, depth) {
-  const item = nested(node("li"), lines, depth);
-  // An item of one paragraph reads better without the paragraph's margins.
-  const [first] = item.children;
-  if (first?.tagName === "P" && !lines.includes("")) first.replaceWith(...first.childNodes);
-  return item;
+class Table {
+  element = node("div", { className: "table", tabIndex: 0, role: "group", ariaLabel: "Table" });
+  #alignments;
+  #rows;
+  #count = 0; // cells in the last table element
+  #row = null;
+
+  constructor(head, alignments) {
+    this.#alignments = alignments;
+    this.element.dir = direction(head);
+    this.#addTable().append(node("thead", {}, this.#makeRow(head, "th")), this.#rows);
+  }
+
+  #addTable() {
+    const table = node("table");
+    this.#rows = node("tbody");
+    this.#count = 0;
+    this.element.append(table);
+    return table;
+  }
+
+  #makeRow(line, tag) {
+    const texts = cells(line).slice(0, this.#alignments.length);
+    this.#count += texts.length;
+    return node("tr", {}, ...texts.map((text, i) => showInline(node(tag, { className: this.#alignments[i] }), text)));
+  }
+
+  takes(line, isInside) {
+    return isInside && line.includes("|");
+  }
+
+  startLine(line) {
+    this.#row = line;
+  }
+
+  add(text) {
+    if (this.#row !== null) this.#row += text;
+  }
+
+  endLine() {
+    if (this.#row === null) return false; // the rule
+    if (this.#count > MAX_CELLS) this.#addTable().append(this.#rows);
+    this.#rows.append(this.#makeRow(this.#row, "td"));
+    return false;
+  }
+
+  render() {}
 }
 
-function table(lines) {
-  const alignments = cells(lines[1]).map((cell) => {
-    if (cell.endsWith(":")) return cell.startsWith(":") ? "center" : "right";
-    return "";
-  });
-  const row = (line, tag) => {
-    const texts = cells(line);
-    return node("tr", {}, ...alignments.map((align, i) => spans(node(tag, { className: align }), texts[i] ?? "")));
-  };
-  return node(
-    "div",
-    { className: "table", tabIndex: 0, role: "group", ariaLabel: "Table" },
-    node(
-      "table",
-      {},
-      node("thead", {}, row(lines[0], "th")),
-      node("tbody", {}, ...lines.slice(2).map((line) => row(line, "td"))),
-    ),
-  );
+/** Whether a list item may follow a paragraph's line. A number must be 1: it may be a year. */
+function mayInterrupt([whole, , marker], line) {
+  return line.length > whole.length && (marker.length === 1 || /^1[.)]$/.test(marker));
+}
+
+/** The end of the mathematics that is open after a line, `$$` or `\]`, or null. It opens at the start or the end of a line. */
+function openMath(open, line) {
+  if (!open && !/^(?:\$\$|\\\[)|(?:\$\$|\\\[)$/.test(line)) return null;
+  for (const [mark] of line.replaceAll(/`[^`]*`/g, "").matchAll(/\\[^]|\$\$/g)) {
+    if (open) open = mark === open ? null : open;
+    else if (mark === "$$") open = mark;
+    else if (mark === "\\[") open = "\\]";
+  }
+  return open;
+}
+
+/** The direction of a text by its first letter, or none. */
+function direction(text) {
+  const [letter] = LETTER.exec(text) ?? [];
+  if (!letter) return "";
+  return RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
 }
 
 function cells(line) {
@@ -198,146 +380,14 @@ function cells(line) {
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
 }
 
-/** Appends text to an element, with what Markdown marks inside a line. Takes time in proportion to the text. */
-function spans(parent, text, depth = 0) {
-  const hopeless = new Set(); // marks that nothing closes any more
-  let plain = "";
+/** How far a line is indented; a tab counts as four. */
+function width(line) {
+  return /^[ \t]*/.exec(line)[0].replaceAll("\t", "    ").length;
+}
+
+/** Removes indentation up to a width. */
+function dedent(line, columns) {
   let at = 0;
-  while (at < text.length) {
-    const span = depth < DEEPEST && spanAt(text, at, hopeless, depth);
-    if (span) {
-      parent.append(plain, span.content);
-      plain = "";
-      at = span.end;
-    } else {
-      plain += text[at++];
-    }
-  }
-  parent.append(plain);
-  return parent;
-}
-
-/** What begins at a place in a text: `{ content, end }`, or nothing. */
-function spanAt(text, at, hopeless, depth) {
-  switch (text[at]) {
-    case "\n":
-      return { content: node("br"), end: at + 1 };
-    case "\\":
-      if (text[at + 1] === "\n") return { content: node("br"), end: at + 2 };
-      return /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "") && { content: text[at + 1], end: at + 2 };
-    case "`":
-      return codeSpan(text, at, hopeless);
-    case "*":
-    case "_":
-    case "~":
-      return emphasis(text, at, hopeless, depth);
-    case "!":
-      return text[at + 1] === "[" && link(text, at + 1, depth);
-    case "[":
-      return link(text, at, depth);
-    case "<":
-    case "h":
-      return address(text, at);
-  }
-}
-
-function codeSpan(text, at, hopeless) {
-  const ticks = /`+/y;
-  ticks.lastIndex = at;
-  const fence = ticks.exec(text)[0];
-  const whole = { content: fence, end: at + fence.length };
-  if (hopeless.has(fence)) return whole;
-  for (let end = whole.end; (end = text.indexOf(fence, end)) !== -1; ) {
-    ticks.lastIndex = end;
-    const run = ticks.exec(text)[0];
-    if (run === fence) {
-      const inner = text.slice(whole.end, end).replaceAll("\n", " ");
-      const padded = inner.startsWith(" ") && inner.endsWith(" ") && inner.trim();
-      return { content: node("code", {}, padded ? inner.slice(1, -1) : inner), end: end + run.length };
-    }
-    end += run.length;
-  }
-  hopeless.add(fence);
-  return whole;
-}
-
-const EMPHASIS = { "**": "strong", __: "strong", "~~": "del", "*": "em", _: "em" };
-
-function emphasis(text, at, hopeless, depth) {
-  const sign = text[at];
-  const mark = text[at + 1] === sign ? sign + sign : sign;
-  const start = at + mark.length;
-  const opens = EMPHASIS[mark] && /\S/.test(text[start] ?? "") && !(sign === "_" && isWord(text[at - 1]));
-  if (!opens || hopeless.has(mark)) return { content: mark, end: start };
-  for (let end = start + 1; (end = text.indexOf(mark, end)) !== -1; ) {
-    let run = end;
-    while (text[run] === sign) run++;
-    const fits = mark.length === 2 || (run - end) % 2 === 1;
-    // In `**a *b***` the outer mark is the last of the run.
-    const close = run - mark.length;
-    if (fits && /\S/.test(text[end - 1]) && text[end - 1] !== "\\" && !(sign === "_" && isWord(text[run]))) {
-      return { content: spans(node(EMPHASIS[mark]), text.slice(start, close), depth + 1), end: run };
-    }
-    end = run;
-  }
-  hopeless.add(mark);
-  return { content: mark, end: start };
-}
-
-function isWord(sign) {
-  return sign !== undefined && /[\p{L}\p{N}_]/u.test(sign);
-}
-
-function link(text, at, depth) {
-  const label = balanced(text, at, "[", "]", LONGEST_LABEL);
-  if (label === undefined || text[label + 1] !== "(") return undefined;
-  const end = balanced(text, label + 1, "(", ")", LONGEST_ADDRESS);
-  if (end === undefined) return undefined;
-  const target = text.slice(label + 2, end).trim().replace(/\s+(".*"|'.*')$/s, "").replace(/^<(.*)>$/, "$1");
-  const anchor = anchorTo(target);
-  if (!anchor) return undefined;
-  spans(anchor, text.slice(at + 1, label) || target, depth + 1);
-  for (const inner of anchor.querySelectorAll("a")) inner.replaceWith(...inner.childNodes);
-  return { content: anchor, end: end + 1 };
-}
-
-/** Where the bracket that opens at a place is closed. */
-function balanced(text, at, open, close, longest) {
-  let depth = 0;
-  for (let i = at; i < Math.min(text.length, at + longest); i++) {
-    if (text[i] === "\\") i++;
-    else if (text[i] === open) depth++;
-    else if (text[i] === close && --depth === 0) return i;
-  }
-  return undefined;
-}
-
-function address(text, at) {
-  if (isWord(text[at - 1])) return undefined;
-  const bare = text[at] === "<" ? /<(https?:\/\/[^\s<>]+|mailto:[^\s<>]+)>/y : /https?:\/\/[^\s<>"`|]+/y;
-  bare.lastIndex = at;
-  const [whole, inner] = bare.exec(text.slice(0, at + LONGEST_ADDRESS)) ?? [];
-  if (!whole) return undefined;
-  let target = inner ?? whole;
-  if (!inner) {
-    // What ends the sentence around an address is no part of it; a bracket is where it was opened inside.
-    target = target.replace(/[.,:;!?*_~'"\]]+$/, "");
-    if (target.endsWith(")") && !target.includes("(")) target = target.replace(/[).,:;!?*_~'"\]]+$/, "");
-  }
-  const anchor = anchorTo(target);
-  if (!anchor) return undefined;
-  anchor.append(target);
-  return { content: anchor, end: at + (inner ? whole.length : target.length) };
-}
-
-/** A link, if the address is one that can do no harm. */
-function anchorTo(target) {
-  if (!URL.canParse(target) || !["http:", "https:", "mailto:"].includes(new URL(target).protocol)) return undefined;
-  return node("a", { href: target, target: "_blank", rel: "noopener noreferrer nofollow" });
-}
-
-function node(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
+  for (let column = 0; column < columns && /[ \t]/.test(line[at]); at++) column += line[at] === "\t" ? 4 : 1;
+  return line.slice(at);
 }

@@ -1,86 +1,160 @@
-// One question to the service, and its answer as it arrives.
+// Requests to the service, and the chunks of its responses.
 
-/** A fault, told in a sentence to the person. `keyWanted` where the service asks for a function key. */
-export class Problem extends Error {
-  constructor(message, keyWanted = false) {
+const INTERRUPTED = "The connection was lost in the middle of the response.";
+const MAX_HELD = 100;
+
+/** An error, as a sentence to show. `action` is what helps: "regenerate", "shorten", "key" or "signIn". */
+export class ServiceError extends Error {
+  constructor(message, action = "regenerate") {
     super(message);
-    this.keyWanted = keyWanted;
+    this.action = action;
   }
 }
 
 /**
- * Asks for the next message of a conversation, and yields `{ text, finish }` for each chunk of the answer: `finish` is
- * OpenAI's `finish_reason`, in the last one. Throws a `Problem`, or the signal's reason when that aborts.
+ * Requests the response to a conversation, and yields `{ content, reasoning, finishReason, model, tokens }` for each chunk, with
+ * empty texts and without the others if it has none. Throws a `ServiceError`, or the signal's reason.
  */
-export async function* ask(messages, key, signal) {
+export async function* requestCompletion(messages, key, signal) {
   const headers = { "Content-Type": "application/json" };
   if (key) headers["x-functions-key"] = key;
+  const options = { method: "POST", headers, body: JSON.stringify({ messages }), redirect: "manual", signal };
   let response;
   try {
     // The page's own address: people open it, programs post to it.
-    response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify({ messages }), signal });
-  } catch (fault) {
-    throw signal.aborted ? fault : unreachable();
+    response = await fetch(location.pathname, options);
+  } catch (error) {
+    throw signal.aborted ? error : new ServiceError("Could not connect to the service.");
   }
-  if (!response.ok) throw await refusal(response, key);
-  for await (const line of lines(response.body, signal)) {
-    const chunk = parsed(line);
-    if (chunk.error) throw new Problem(sentence(chunk.error.message));
+  if (!response.ok) throw await responseError(response, key);
+  const thinking = new ThinkTag();
+  for await (const line of readLines(response.body, signal)) {
+    const chunk = parse(line);
+    if (chunk.error != null) throw chunkError(chunk.error);
     const choice = chunk.choices?.[0];
-    yield { text: choice?.delta?.content || choice?.delta?.refusal || "", finish: choice?.finish_reason };
+    const delta = choice?.delta;
+    const { content, reasoning } = thinking.split(string(delta?.content) || string(delta?.refusal));
+    yield {
+      content,
+      reasoning: string(delta?.reasoning_content) || string(delta?.reasoning) || reasoning,
+      finishReason: string(choice?.finish_reason),
+      model: string(chunk.model).slice(0, 100),
+      tokens: chunk.usage?.completion_tokens,
+    };
   }
+  yield thinking.end();
 }
 
-/** The lines of a stream of bytes, however it is cut. A last line that nothing ends is a broken one: a `Problem`. */
-export async function* lines(stream, signal) {
+/** Yields the lines of a stream of bytes. Throws a `ServiceError` if the last one has no line feed. */
+export async function* readLines(stream, signal) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let line = [];
   for (;;) {
     let read;
     try {
       read = await reader.read();
-    } catch (fault) {
-      throw signal?.aborted ? fault : new Problem("The connection broke in the middle of the answer.");
+    } catch (error) {
+      throw signal?.aborted ? error : new ServiceError(INTERRUPTED);
     }
     if (read.done) break;
-    const complete = (rest + read.value).split("\n");
-    rest = complete.pop();
-    yield* complete.filter((line) => line.trim());
+    const [end, ...starts] = read.value.split("\n");
+    line.push(end);
+    for (const start of starts) {
+      const complete = line.join("");
+      line = [start];
+      if (complete.trim()) yield complete;
+    }
   }
-  if (rest.trim()) throw new Problem("The connection broke in the middle of the answer.");
+  if (line.join("").trim()) throw new ServiceError(INTERRUPTED);
 }
 
-function parsed(line) {
+/** Separates the reasoning that a model writes between `<think>` and `</think>` at the start of its message. */
+export class ThinkTag {
+  #isIn = null; // whether the text is reasoning, if that is known
+  #held = ""; // what may be part of a tag
+
+  split(text) {
+    text = this.#held + text;
+    this.#held = "";
+    if (this.#isIn === false) return { content: text, reasoning: "" };
+    if (this.#isIn === null) {
+      const start = text.trimStart();
+      if (text.length < MAX_HELD && "<think>".startsWith(start)) {
+        this.#held = text;
+        return { content: "", reasoning: "" };
+      }
+      this.#isIn = start.startsWith("<think>");
+      return this.split(this.#isIn ? start.slice("<think>".length) : text);
+    }
+    const [reasoning, ...content] = text.split("</think>");
+    if (content.length) {
+      this.#isIn = false;
+      return { content: content.join("</think>"), reasoning };
+    }
+    this.#held = /<(?:\/(?:t(?:h(?:i(?:n(?:k)?)?)?)?)?)?$/.exec(text)?.[0] ?? "";
+    return { content: "", reasoning: text.slice(0, text.length - this.#held.length) };
+  }
+
+  end() {
+    const text = this.#held;
+    return this.#isIn ? { content: "", reasoning: text } : { content: text, reasoning: "" };
+  }
+}
+
+function string(value) {
+  return typeof value === "string" ? value : "";
+}
+
+function parse(line) {
   try {
     return Object(JSON.parse(line));
   } catch {
-    throw new Problem("The service sent something that makes no sense.");
+    throw new ServiceError("The service sent an invalid response.");
   }
 }
 
-function unreachable() {
-  return new Problem(
-    navigator.onLine ? "The service can't be reached." : "You are offline: the service can't be reached.",
+async function responseError(response, key) {
+  if (response.type === "opaqueredirect" || (response.status === 401 && (await pageNeedsSignIn()))) {
+    return new ServiceError("Your session has expired.", "signIn");
+  }
+  if (response.status === 401) {
+    return new ServiceError(key ? "The function key is not valid." : "The service requires a function key.", "key");
+  }
+  // The platform in front of the service sends other bodies.
+  const error = (await response.json().catch(() => null))?.error;
+  if (isTooLong(error, response.status)) return new ServiceError("The conversation is too long.", "shorten");
+  const text = sentence(string(error?.message) || `The service responded with status ${response.status}.`);
+  return new ServiceError(text + waitHint(response.headers.get("Retry-After")));
+}
+
+function chunkError(error) {
+  if (isTooLong(error)) return new ServiceError("The conversation is too long.", "shorten");
+  return new ServiceError(sentence(string(error.message ?? error) || "The response failed."));
+}
+
+function isTooLong(error, status) {
+  return (
+    status === 413 ||
+    (status === 400 && error?.param === "messages") ||
+    error?.code === "context_length_exceeded" ||
+    error?.type === "exceed_context_size_error" ||
+    /context (?:length|size|window)/i.test(string(error?.message))
   );
 }
 
-async function refusal(response, key) {
-  if (response.status === 401) {
-    return new Problem(key ? "The service refused the function key." : "The service wants a function key.", true);
-  }
-  const wait = Number(response.headers.get("Retry-After"));
-  const hint = wait ? ` It asks to wait for ${wait === 1 ? "a second" : `${wait} seconds`}.` : "";
-  let message;
-  try {
-    message = (await response.json()).error.message;
-  } catch {
-    // Not the service's own words: the platform's, in front of it.
-    message = `The service answered with status ${response.status}.`;
-  }
-  return new Problem(sentence(message) + hint);
+/** Whether the platform requires a sign-in for this page, which needs no function key. */
+async function pageNeedsSignIn() {
+  const page = await fetch(location.pathname, { redirect: "manual", cache: "no-store" }).catch(() => null);
+  return page?.type === "opaqueredirect" || page?.status === 401;
 }
 
-function sentence(message) {
-  const text = String(message || "Something went wrong").trim();
-  return /[.!?…]$/.test(text) ? text : `${text}.`;
+function waitHint(retryAfter) {
+  const seconds = Math.ceil(Number(retryAfter));
+  if (!(seconds > 0)) return "";
+  const time = seconds < 120 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
+  return ` Try again ${new Intl.RelativeTimeFormat("en").format(...time)}.`;
+}
+
+function sentence(text) {
+  return /[.!?…]$/.test(text.trim()) ? text.trim() : `${text.trim()}.`;
 }

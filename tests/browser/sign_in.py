@@ -1,0 +1,67 @@
+"""App Service authentication, as a proxy in front of the functions."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+
+class SignInProxy:
+    """Forwards requests with a session cookie, and redirects others to a sign-in page on another origin.
+
+    With `redirects=False` only navigations are redirected, and other requests get 401.
+    """
+
+    def __init__(self, upstream: str, http: aiohttp.ClientSession, *, redirects: bool) -> None:
+        self.url = ""
+        self._upstream = upstream
+        self._http = http
+        self._redirects = redirects
+        self._session = ""
+
+    def expire(self) -> None:
+        """Ends the session."""
+        self._session = ""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The proxy; the sign-in page and the address that it comes back to are `/login` and `/callback`."""
+        if request.path == "/login":  # signs everybody in at once
+            raise web.HTTPFound(URL(self.url) / "callback" % request.query)
+        if request.path == "/callback":
+            self._session = str(uuid4())
+            response = web.HTTPFound(request.query["then"])
+            response.set_cookie("session", self._session)
+            raise response
+        if self._session and request.cookies.get("session") == self._session:
+            return await self._forward(request)
+        if self._redirects or request.headers.get("Sec-Fetch-Mode") == "navigate":
+            raise web.HTTPFound(request.url.with_host("localhost").with_path("/login") % {"then": request.path})
+        return web.Response(status=401, text="You do not have permission to view this directory or page.")
+
+    async def _forward(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = {name: value for name, value in request.headers.items() if name not in {"Host", "Content-Length"}}
+        url = f"{self._upstream}{request.raw_path}"
+        async with self._http.request(request.method, url, headers=headers, data=await request.read()) as upstream:
+            body = await upstream.read()
+            headers = {
+                name: value
+                for name, value in upstream.headers.items()
+                if name not in {"Content-Length", "Transfer-Encoding"}
+            }
+            return web.Response(status=upstream.status, headers=headers, body=body)
+
+
+@asynccontextmanager
+async def sign_in_proxy(upstream: str, *, redirects: bool) -> AsyncGenerator[SignInProxy]:
+    """The proxy, on a free port of this machine."""
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        proxy = SignInProxy(upstream, http, redirects=redirects)
+        runner = web.ServerRunner(web.Server(proxy.handle), shutdown_timeout=0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield proxy
+        await runner.cleanup()
