@@ -8,8 +8,8 @@ OpenTelemetry's GenAI conventions, where there is one: https://github.com/open-t
 import atexit
 import json
 import logging
+import os
 import re
-import sys
 import traceback
 from contextlib import suppress
 from functools import cache
@@ -140,9 +140,12 @@ def _write_lines() -> None:
 
 
 class _Handler(logging.Handler):
+    """Writes to the file descriptor: a write to `sys.stdout` that blocks would block the runtime, too, which flushes it."""
+
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
-        with suppress(OSError, ValueError):  # it is closed
-            stream.write(self.format(record) + "\n")
-            stream.flush()
+        descriptor = 2 if record.levelno >= logging.ERROR else 1
+        line = memoryview(f"{self.format(record)}\n".encode())
+        with suppress(OSError):  # it is closed
+            while line:
+                line = line[os.write(descriptor, line) :]

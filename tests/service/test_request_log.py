@@ -1,0 +1,96 @@
+"""The request log when standard output is stuck or closed: no client notices."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chat.request_log import RequestLog, flush
+from tests.client import Service
+from tests.fakes.model_server import ModelServer
+from tests.fakes.responses import OPENAI, streams
+
+MAX_WAITING_LINES = 10_000
+
+STDOUT = 1
+
+
+class StuckPipe:
+    """A pipe that is full until it is read."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self._filled = 0
+        os.set_blocking(self.writer, False)
+        try:
+            while True:
+                self._filled += os.write(self.writer, bytes(4096))
+        except BlockingIOError:
+            os.set_blocking(self.writer, True)
+
+    async def read_lines(self, count: int) -> list[bytes]:
+        """Reads until there are that many lines, and whatever follows them."""
+        os.set_blocking(self.reader, False)
+        received = b""
+        async with asyncio.timeout(30):
+            while received.count(b"\n") < count:
+                received += await self._read()
+        flush()
+        received += await self._read()
+        return received[self._filled :].splitlines()
+
+    async def _read(self) -> bytes:
+        try:
+            return os.read(self.reader, self._filled)
+        except BlockingIOError:
+            await asyncio.sleep(0.001)
+            return b""
+
+
+@contextmanager
+def stdout_to(descriptor: int) -> Iterator[None]:
+    """Makes it this process's standard output, and closes it at the end."""
+    saved = os.dup(STDOUT)
+    os.dup2(descriptor, STDOUT)
+    os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.dup2(saved, STDOUT)
+        os.close(saved)
+
+
+@contextmanager
+def stuck_stdout() -> Iterator[StuckPipe]:
+    pipe = StuckPipe()
+    with stdout_to(pipe.writer):
+        try:
+            yield pipe
+        finally:
+            os.close(pipe.reader)  # ends a write that is still waiting
+            flush()
+
+
+async def test_stuck_stdout_does_not_block_responses(service: Service, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    with stuck_stdout() as pipe:
+        async with asyncio.timeout(5):
+            assert [(await service.send())[0] for _ in range(3)] == [200] * 3
+        assert len(await pipe.read_lines(3)) == 3
+
+
+async def test_lines_that_wait_for_stuck_stdout_are_limited() -> None:
+    with stuck_stdout() as pipe:
+        for number in range(2 * MAX_WAITING_LINES):
+            RequestLog(str(number), "chat", None).write()
+        lines = await pipe.read_lines(MAX_WAITING_LINES)
+        assert len(lines) <= MAX_WAITING_LINES + 1  # one was being written
+
+
+async def test_closed_stdout_does_not_fail_responses(service: Service, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    reader, writer = os.pipe()
+    os.close(reader)
+    with stdout_to(writer):
+        assert [(await service.send())[0] for _ in range(3)] == [200] * 3
+        flush()
