@@ -22,7 +22,7 @@ logging.getLogger("uvicorn.access").addFilter(lambda _: False)
 
 @app.route(route="chat", methods=["POST"])
 async def chat(req: Request, context: func.Context) -> Response:
-    """A completion: streamed as NDJSON, or complete where the request says `"stream": false`."""
+    """A completion: streamed as NDJSON, or complete if the request has `"stream": false`."""
     return ChatResponse(req, NdjsonFormat(), context)
 
 

@@ -1,4 +1,4 @@
-"""A fake model server: chunks as OpenAI sends them, all at once or paced, as the user's message says.
+"""A fake model server: chunks as OpenAI sends them, all at once or paced, as the user's message specifies.
 
 `burst 2000` is 2,000 chunks at once, `every 10 200` one every 10 ms, 200 times; `close` at the end closes the connection
 after the response. Each event is an HTTP chunk of its own, and its content is `~` with the time when it was sent.

@@ -71,7 +71,7 @@ class TokenProvider:
             if not _TOKEN.fullmatch(token.token):
                 raise ValueError("malformed token")
             return token
-        except Exception as error:  # azure-identity does not say what it raises for a malformed response
+        except Exception as error:  # azure-identity does not document what it raises for a malformed response
             raise UpstreamError(
                 "Could not authenticate with the model server.",
                 reason=f"no token from Microsoft Entra ID ({type(error).__name__}): check the identity, or `azd auth login`",

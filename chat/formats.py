@@ -10,7 +10,7 @@ from chat.request import ChatRequest, CompletionRequest, ProtocolRequest, valida
 
 
 class WireFormat(Protocol):
-    """A format for one request: made anew for each, as it may keep what the request said."""
+    """A format for one request: each request has its own instance, because the response may depend on it."""
 
     stream_type: str
     """The media type of a streamed response."""
@@ -91,7 +91,7 @@ class OpenAIFormat(NdjsonFormat):
         return b"data: [DONE]\n\n"
 
     def _is_sent(self, chunk: bytes) -> bool:
-        """Whether the chunk has something for the client: a delta, a finish reason, or usage that it asked for."""
+        """Whether the chunk has something for the client: a delta, a finish reason, or usage that it requested."""
         if (b'"choices":[{' in chunk or b'"choices": [{' in chunk) and b'"delta"' in chunk:
             return True  # nearly every chunk, at a fifth of the time that a look at its keys takes
         keys = scan_all(chunk)

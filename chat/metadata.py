@@ -1,4 +1,4 @@
-"""What the log says of a completion: identifiers, finish reasons and token usage, as far as they are safe to write."""
+"""The metadata of a completion for the log: identifiers, finish reasons and token usage, as far as they are safe to write."""
 
 import re
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Metadata:
     reasoning_output_tokens: int | None = None
 
     def update(self, keys: AllKeys) -> None:
-        """Takes over what a chunk, or a complete response, says."""
+        """Updates the metadata from a chunk or a complete response."""
         self.response_id = _identifier(_value(keys.id)) or self.response_id
         self.model = _identifier(_value(keys.model)) or self.model
         self.finish_reasons = _finish_reasons(_value(keys.choices)) or self.finish_reasons

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     chat_system_prompt: Text = Field("You are a helpful assistant.", description="the system prompt")
     chat_max_completion_tokens: PositiveInt | None = Field(None, description="limit on the length of a completion")
     chat_timeout: PositiveFloat = Field(
-        60, description="seconds without data from the model server before the request fails", allow_inf_nan=False
+        60, description="seconds for the first chunk, for each next one, or for a complete response", allow_inf_nan=False
     )
     chat_max_messages: PositiveInt = Field(1000, description="messages per request")
     chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes per request body")

@@ -28,7 +28,7 @@ _READ_BUFFER_BYTES = 32 * 1024
 
 _TCP_KEEP_ALIVE_SECONDS = 60
 
-# All that the OpenAI SDK and this service read. What the others say stays here: cookies, redirects, a charset.
+# All that the OpenAI SDK and this service read. Cookies, redirects and a charset, for example, are not passed on.
 _PASSED_ON_HEADERS = {b"retry-after", b"retry-after-ms", b"x-request-id"}
 
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}

@@ -18,11 +18,11 @@ _TIMEOUT = httpx2.Timeout(120, connect=60)
 
 
 class CheckFailed(Exception):
-    """A promise is not kept; the message says what was received instead."""
+    """A promise is not kept; the message has what was received instead."""
 
 
 class NotChecked(Exception):
-    """A promise cannot be checked here; the message says why."""
+    """A promise cannot be checked here; the message has the reason."""
 
 
 def expect(condition: object, reason: str) -> None:

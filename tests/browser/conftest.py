@@ -20,7 +20,7 @@ async def _model_server() -> AsyncGenerator[ModelServer]:
 
 @pytest.fixture
 def model_server(_model_server: ModelServer) -> ModelServer:
-    """The model server behind `site`, as if it had just started; it echoes unless a test says otherwise."""
+    """The model server behind `site`, as if it had just started; it echoes unless a test changes that."""
     _model_server.requests.clear()
     _model_server.exchanges.clear()
     _model_server.respond_with(echoes)

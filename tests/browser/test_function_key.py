@@ -62,20 +62,20 @@ async def test_a_first_key_in_the_address_is_stored_and_removed_from_it(page: Pa
     await expect(dialog(page)).to_be_hidden()
 
 
-@pytest.mark.parametrize("answer", ["Use this key", "Cancel"])
+@pytest.mark.parametrize("choice", ["Use this key", "Cancel"])
 async def test_another_key_in_the_address_replaces_the_stored_one_only_if_confirmed(
-    page: Page, site: str, answer: str
+    page: Page, site: str, choice: str
 ) -> None:
     await page.goto(f"{site}/chat?code=stored")
     await page.goto(f"{site}/chat?code=strange")
     await expect(page).to_have_url(f"{site}/chat")
     await expect(dialog(page)).to_contain_text("The link to this page has another function key than the one kept here.")
     assert await page.evaluate("localStorage.getItem('chat.key')") == "stored"
-    await button(page, answer).click()
+    await button(page, choice).click()
     async with page.expect_request(lambda request: request.method == "POST") as waiting:
         await send(page, "Hello")
     key = (await waiting.value).headers["x-functions-key"]
-    assert key == ("strange" if answer == "Use this key" else "stored")
+    assert key == ("strange" if choice == "Use this key" else "stored")
 
 
 async def test_a_reload_keeps_the_key_out_of_the_address(page: Page, site: str) -> None:

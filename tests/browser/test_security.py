@@ -1,4 +1,4 @@
-"""The chat page against a model server that wants to run script in it, or to learn who reads."""
+"""The chat page against a model server that tries to run script in it, or to learn who reads it."""
 
 import pytest
 from playwright.async_api import Browser, Error, Page, expect

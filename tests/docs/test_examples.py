@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand: they print the completion, and say what went wrong."""
+"""The README's examples, run as they stand: they print the completion, and report errors."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""A fake model server over raw sockets that behaves as a test says: like OpenAI and Azure, and with every fault."""
+"""A fake model server over raw sockets that behaves as each test specifies: like OpenAI and Azure, and with every fault."""
 
 import asyncio
 import json

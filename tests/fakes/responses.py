@@ -176,7 +176,7 @@ def stalls_after(*pieces: bytes) -> Behaviour:
 
 
 async def echoes(exchange: Exchange) -> None:
-    """Responds with the content of the last message, streamed or complete as the request says."""
+    """Responds with the content of the last message, streamed or complete as requested."""
     request = exchange.request.json
     text = request["messages"][-1]["content"]
     if request.get("stream"):

@@ -1,4 +1,4 @@
-// The AI Chat Protocol's own client: sends what the arguments say, and prints what it receives as lines of JSON.
+// The AI Chat Protocol's own client: sends the request in its arguments, and prints what it receives as lines of JSON.
 import { AIChatProtocolClient } from "@microsoft/ai-chat-protocol";
 
 const [endpoint, mode] = process.argv.slice(2);

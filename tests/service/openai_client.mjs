@@ -1,4 +1,4 @@
-// OpenAI's own client for JavaScript: sends what the arguments say, and prints what it receives as lines of JSON.
+// OpenAI's own client for JavaScript: sends the request in its arguments, and prints what it receives as lines of JSON.
 import OpenAI from "openai";
 
 const [baseURL, mode, apiKey = "anything"] = process.argv.slice(2);

@@ -205,7 +205,7 @@ def client_timer(port: int) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/net/tcp")
 async def test_idle_connection_is_probed_before_azure_forgets_it(service: Service, model: ModelServer) -> None:
-    """Azure forgets an outbound connection that is idle for 4 minutes, and tells neither side."""
+    """Azure forgets an outbound connection that is idle for 4 minutes, without closing it."""
     model.respond_with(streams(OPENAI))
     await service.send()
     await model.idle()

@@ -1,4 +1,4 @@
-"""The chunk decoder: agrees with the OpenAI SDK's own parser, and knows when a completion has ended."""
+"""The chunk decoder: agrees with the OpenAI SDK's own parser, and recognizes the end of a completion."""
 
 import json
 from typing import Any

@@ -35,7 +35,7 @@ async def verify(url: str, *options: str) -> tuple[int, str]:
 
 @asynccontextmanager
 async def instance(*options: str, **settings: str) -> AsyncIterator[tuple[str, list[str]]]:
-    """An instance behind which `verify` starts the fake model server; yields its address, and the options that say so."""
+    """An instance behind which `verify` starts the fake model server; yields its address, and the options for that."""
     port = str(free_port())
     environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "CHAT_TIMEOUT": "2", **settings}
     async with python_m_local(APP_DIR, *options, **environment) as command:
