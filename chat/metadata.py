@@ -1,4 +1,4 @@
-"""The metadata of a completion for the log: identifiers, finish reasons and token usage, as far as they are safe to write."""
+"""The metadata of a completion for the log: identifiers, finish reasons and token usage, if they are safe to write."""
 
 import re
 from dataclasses import dataclass, field
