@@ -107,45 +107,40 @@ class _StaleConnection(aiohttp.ClientConnectionError):
 
 
 class _Request(aiohttp.ClientRequest):
-    """Refuses to be sent on a reused connection on which something is waiting to be read, if only its end."""
+    """Refuses to be sent on a reused connection on which anything arrived after the last response, if only its end."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Called by aiohttp with a connection from its pool or a new one; raises `_StaleConnection`."""
-        transport = conn.transport
-        if conn.protocol is None or transport is None:
+        protocol, transport = conn.protocol, conn.transport
+        if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
         guard = transport.get_protocol()
-        if not isinstance(guard, _Guard):
-            guard = _Guard(conn.protocol, transport)
-            transport.set_protocol(guard)
-        elif _is_readable(transport):
-            raise _StaleConnection
-        guard.idle = False
-        conn.add_callback(guard.release)
+        if isinstance(guard, _Guard):
+            if protocol.should_close or _is_readable(transport):
+                raise _StaleConnection
+            transport.set_protocol(protocol)
+        else:
+            guard = _Guard(protocol, transport)
+        conn.add_callback(guard.attach)
         return await super().send(conn)
 
 
 class _Guard(asyncio.Protocol):
-    """Stands between a connection and aiohttp, whose pool ignores what arrives while the connection is idle.
+    """Takes aiohttp's place on an idle connection, because its pool ignores what arrives there.
 
     If a server sends one response too many, the next client would receive it: https://github.com/aio-libs/aiohttp/issues/13656.
     """
 
     def __init__(self, protocol: ResponseHandler, transport: asyncio.Transport) -> None:
-        self.idle = False
         self._protocol = protocol
         self._transport = transport
 
-    def release(self) -> None:
+    def attach(self) -> None:
         """Called by aiohttp when the response has been received, before the connection goes back to the pool."""
-        self.idle = True
+        self._transport.set_protocol(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Passes on what belongs to a response, and closes the connection on anything else."""
-        if not self.idle:
-            self._protocol.data_received(data)
-            if not (self.idle and self._protocol.should_close):  # which it should if more followed the response
-                return
+    def data_received(self, _: bytes) -> None:
+        """Closes the connection: no request has been sent to which this could respond."""
         self._transport.abort()
 
     def eof_received(self) -> None:
