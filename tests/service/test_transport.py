@@ -26,7 +26,7 @@ each_stray = pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
 
 
 class Server:
-    """Sends the first byte of each response, the number of the request; the test sends the second one, and what follows it."""
+    """Sends the first byte of each response, which is its number; the test sends the second one and what follows."""
 
     def __init__(self) -> None:
         self.writers: list[asyncio.StreamWriter] = []
