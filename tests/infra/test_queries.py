@@ -3,13 +3,13 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from local.settings import APP_DIR
+from tests import npm
 from tests.infra.log_line import LOG_KEYS, OUTCOMES
 from tests.infra.template import deploy, of_type, properties
 
@@ -35,11 +35,7 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with Microsoft's Kusto compiler installed."""
-    folder = tmp_path_factory.mktemp("kusto")
-    assert shutil.which("npm"), "the Kusto compiler needs Node.js and npm to be installed"
-    options = ["--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
-    subprocess.run(["npm", "install", *options, COMPILER], check=True, stdout=subprocess.DEVNULL)
-    return folder
+    return npm.install(COMPILER, tmp_path_factory.mktemp("kusto"))
 
 
 def diagnostics(compiler: Path, queries: dict[str, str]) -> dict[str, list[str]]:

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.settings import APP_DIR
+from tests import npm
 from tests.client import QUESTION, Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import AZURE, COMPLETION, OPENAI, TOOL_CALL, event, responds, stalls_after, streams, streams_bytes
@@ -23,22 +21,12 @@ PATHS = ["/api/chat-protocol", "/api/chat-protocol/stream"]
 @pytest.fixture(scope="session")
 def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client installed."""
-    folder = tmp_path_factory.mktemp("client")
-    assert shutil.which("npm"), "the protocol's client requires Node.js and npm"
-    options = ["--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
-    subprocess.run(["npm", "install", *options, CLIENT], check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(APP_DIR / "tests" / "service" / "chat_protocol_client.mjs", folder)
-    return folder
+    return npm.install(CLIENT, tmp_path_factory.mktemp("client"))
 
 
 async def client(folder: Path, service: Service, mode: str) -> list[Any]:
     """What the client prints."""
-    process = await asyncio.create_subprocess_exec(
-        *("node", folder / "chat_protocol_client.mjs", f"{service.url}/api/chat-protocol", mode),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    return [json.loads(line) for line in output.splitlines()]
+    return await npm.run_client(folder, "chat_protocol_client.mjs", f"{service.url}/api/chat-protocol", mode)
 
 
 async def test_client_receives_a_complete_response(service: Service, model: ModelServer, client_folder: Path) -> None:

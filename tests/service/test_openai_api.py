@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from local.settings import APP_DIR
+from tests import npm
 from tests.client import DONE, Configure, Logged, Service
 from tests.fakes.model_server import Behaviour, ModelServer
 from tests.fakes.responses import (
@@ -186,21 +184,12 @@ async def test_python_client_closing_a_stream_closes_upstream(client: AsyncOpenA
 @pytest.fixture(scope="session")
 def npm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with OpenAI's client for JavaScript installed."""
-    folder = tmp_path_factory.mktemp("openai")
-    assert shutil.which("npm"), "OpenAI's client for JavaScript requires Node.js and npm"
-    options = ["--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
-    subprocess.run(["npm", "install", *options, NPM_CLIENT], check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(APP_DIR / "tests" / "service" / "openai_client.mjs", folder)
-    return folder
+    return npm.install(NPM_CLIENT, tmp_path_factory.mktemp("openai"))
 
 
 async def npm_client(folder: Path, service: Service, *arguments: str) -> list[Any]:
     """What the client prints."""
-    process = await asyncio.create_subprocess_exec(
-        *("node", str(folder / "openai_client.mjs"), f"{service.url}/api/v1", *arguments), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    return [json.loads(line) for line in output.splitlines()]
+    return await npm.run_client(folder, "openai_client.mjs", f"{service.url}/api/v1", *arguments)
 
 
 async def test_npm_client_receives_a_stream(service: Service, model: ModelServer, npm_folder: Path) -> None:
