@@ -45,8 +45,10 @@ class ChatResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the request has both
         """Reads the request and sends the response."""
-        if task := asyncio.current_task():
-            task.set_name(f"chat: {self._invocation_id}")
+        # In a task of its own, because each chunk would resume all middleware of the web framework: 7% of its CPU time.
+        await asyncio.create_task(self._handle(send), name=f"chat: {self._invocation_id}")
+
+    async def _handle(self, send: Send) -> None:
         try:
             await self._respond(send)
         except ClientDisconnect:
