@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import datetime
 import os
 import ssl
 import statistics
@@ -12,10 +11,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
+from bench.certificate import write_certificate
 from bench.fake_model import ModelServer
 from chat.client import get_client
 
@@ -28,7 +24,7 @@ def requests_over_tls() -> dict[str, list[float]]:
     """Milliseconds from a request to the head of its response, for each request, with a round trip of 25 ms."""
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
-        _write_certificate(certificate, key)
+        write_certificate(certificate, key)
         os.environ["SSL_CERT_FILE"] = str(certificate)
         return asyncio.run(_measure(certificate, key))
 
@@ -82,24 +78,6 @@ async def _request(command: str) -> float:
     async for _ in stream:  # to the end: only then can the connection be reused
         pass
     return took
-
-
-def _write_certificate(certificate: Path, key: Path) -> None:
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
-    signed = (
-        builder.not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(private, hashes.SHA256())
-    )
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key.write_bytes(
-        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
 
 
 if __name__ == "__main__":

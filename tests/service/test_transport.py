@@ -1,16 +1,23 @@
-"""The transport on sockets: a connection on which anything arrived after its response carries no other response.
+"""The transport on sockets: what arrives after a response reaches no other, and what arrives before an end is not lost.
 
 The faults test the same through the whole stack; here the order in which packets arrive is known.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
 import httpx2
 import pytest
 
+from bench.certificate import write_certificate
 from chat.transport import AiohttpTransport
+
+type Read = Callable[[], Awaitable[bytes]]
 
 RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstray"
 STRAYS = {
@@ -111,3 +118,142 @@ async def test_closed_connection_is_not_reused(server: Server, client: Client) -
     server.writers[0].write_eof()
     assert await client.request() == b"2."
     assert len(server.writers) == 2
+
+
+class Connection:
+    """A connection that the server has accepted; the test reads and writes it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def received(self) -> int:
+        """Reads until the client has closed the connection, and returns how many bytes it sent."""
+        count = 0
+        with suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                while data := await self.reader.read(65536):
+                    count += len(data)
+        return count
+
+
+class Exchanges:
+    """Requests through one transport, and the connections on which they arrive."""
+
+    def __init__(self, transport: AiohttpTransport, url: str, accepted: asyncio.Queue[Connection]) -> None:
+        self.responses: list[httpx2.Response] = []
+        self._transport = transport
+        self._url = url
+        self._accepted = accepted
+
+    async def accept(self, content: bytes) -> tuple[asyncio.Task[httpx2.Response], Connection]:
+        """Starts a request and accepts its connection."""
+        request = httpx2.Request("POST", self._url, content=content)
+        return asyncio.create_task(self._transport.handle_async_request(request)), await self._accepted.get()
+
+    async def begin(self) -> tuple[Read, Connection]:
+        """Sends a request and the head of a chunked response, and returns what reads the body."""
+        task, connection = await self.accept(b"{}")
+        await connection.reader.readuntil(b"{}")
+        connection.writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n")
+        response = await task
+        self.responses.append(response)
+        return response.extensions["read"], connection
+
+
+@pytest.fixture(params=["http", "https"])
+async def exchanges(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Exchanges]:
+    context = None
+    if request.param == "https":
+        certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+        write_certificate(certificate, key)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+    accepted: asyncio.Queue[Connection] = asyncio.Queue()
+    writers: list[asyncio.StreamWriter] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        accepted.put_nowait(Connection(reader, writer))
+
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the kernel takes a whole request
+    listener = await asyncio.start_server(accept, sock=sock, ssl=context)
+    port = sock.getsockname()[1]
+    transport = AiohttpTransport(proxy=None, connect_timeout=5, keep_alive=60)
+    exchanges = Exchanges(transport, f"{request.param}://localhost:{port}/", accepted)
+    yield exchanges
+    for response in exchanges.responses:
+        await response.aclose()
+    await transport.aclose()
+    for writer in writers:
+        writer.transport.abort()
+    listener.close()
+
+
+PIECE = b"x" * 1000
+ENCODED_PIECE = b"3e8\r\n%b\r\n" % PIECE
+
+few_or_many = pytest.mark.parametrize("count", [3, 160])  # 160 are more than aiohttp reads in advance
+
+
+async def read_slowly(read: Read) -> AsyncIterator[bytes]:
+    """Reads to the end; between any two reads the connection goes on."""
+    async with asyncio.timeout(5):
+        while data := await read():
+            yield data
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+
+@few_or_many
+async def test_slow_reader_receives_all_of_a_response_whose_connection_is_closed(exchanges: Exchanges, count: int) -> None:
+    read, connection = await exchanges.begin()
+    connection.writer.write(ENCODED_PIECE * count + b"0\r\n\r\n")
+    connection.writer.close()
+    assert b"".join([data async for data in read_slowly(read)]) == PIECE * count
+
+
+@few_or_many
+async def test_slow_reader_receives_all_that_arrived_before_the_error(exchanges: Exchanges, count: int) -> None:
+    read, connection = await exchanges.begin()
+    connection.writer.write(ENCODED_PIECE * count)
+    connection.writer.close()
+    if count == 3:
+        await connection.received()
+    reader = read_slowly(read)
+    received = b""
+    while len(received) < len(PIECE) * count:
+        received += await anext(reader)
+    assert received == PIECE * count
+    with pytest.raises(httpx2.ReadError):
+        await anext(reader)
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_malformed_chunk_ends_the_response(exchanges: Exchanges, waiting: bool) -> None:
+    read, connection = await exchanges.begin()
+    connection.writer.write(ENCODED_PIECE)
+    assert await read() == PIECE
+    reading = asyncio.ensure_future(read())
+    if waiting:
+        await asyncio.sleep(0)
+    connection.writer.write(b"zz\r\n")
+    await connection.received()
+    async with asyncio.timeout(5):
+        with pytest.raises(httpx2.ReadError):
+            await reading
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+async def test_cancelled_upload_ends_at_once(exchanges: Exchanges) -> None:
+    content = bytes(16 * 1024 * 1024)  # more than the kernel's buffers take
+    task, connection = await exchanges.accept(content)
+    assert await connection.reader.read(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await connection.received() < len(content)
