@@ -51,7 +51,8 @@ def _client(base_url: str, api_key: str | Callable[[], Awaitable[str]]) -> Async
 def _proxy_for(url: str) -> str | None:
     """The proxy that the environment names, looked up once: aiohttp would do so in a thread for every request."""
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 async def _limit_retry_after(response: httpx2.Response) -> None:

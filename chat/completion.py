@@ -20,7 +20,7 @@ from chat.settings import Settings
 
 _MAX_COMPLETION_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 1.0
-_JSON = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
+_REQUEST_OPTIONS = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
 
 
 class Completion:
@@ -91,7 +91,7 @@ async def request_completion(request: CompletionRequest, settings: Settings) -> 
             "/chat/completions",
             content=_body(request, settings),
             cast_to=object,
-            options=_JSON,
+            options=_REQUEST_OPTIONS,
             stream=True,  # for any request: the SDK is not to read the response
             stream_cls=AsyncStream[object],
         )

@@ -12,7 +12,7 @@ ChatError
 ├── UpstreamError               502  the model server failed or rejected this service; 503 with its `Retry-After`
 │   ├── InvalidResponse              it sent something that is not a completion
 │   └── IncompleteResponse           its response ended early
-└── UpstreamTimeout             504  it sent no data in time
+└── UpstreamTimeout             504  it sent no chunk, or no complete response, in time
 
 UpstreamErrorEvent is not sent to clients: `upstream_errors` translates it, like the exceptions of the OpenAI SDK and httpx2.
 """
@@ -131,7 +131,7 @@ class IncompleteResponse(UpstreamError):
 
 
 class UpstreamTimeout(ChatError):
-    """The model server sent no data for `CHAT_TIMEOUT` seconds."""
+    """The model server sent no chunk, or no complete response, within `CHAT_TIMEOUT` seconds."""
 
     status = 504
     type = "timeout_error"

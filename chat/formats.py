@@ -19,7 +19,7 @@ class WireFormat(Protocol):
         """Reads the body of the request; raises `InvalidRequest`."""
 
     def chunks(self, chunks: list[bytes]) -> bytes:
-        """Writes chunks of a streamed response; the result may be empty."""
+        """Writes chunks of a streamed response; the result may be empty. Raises `InvalidResponse`."""
 
     def complete(self, completion: bytes) -> bytes:
         """Writes the body of a complete response; raises `InvalidResponse`."""
@@ -101,9 +101,7 @@ class OpenAIFormat(NdjsonFormat):
         choices = value(keys.choices)
         if not isinstance(choices, list) or not choices:
             return self._include_usage and isinstance(value(keys.usage), dict)
-        return any(
-            isinstance(choice, dict) and ("delta" in choice or choice.get("finish_reason") is not None) for choice in choices
-        )
+        return any(isinstance(choice, dict) and ("delta" in choice or choice.get("finish_reason")) for choice in choices)
 
 
 class ProtocolFormat:

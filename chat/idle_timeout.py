@@ -41,6 +41,8 @@ class IdleTimeout:
     def stop(self) -> None:
         """Stops and resets the clock: the data has arrived, and the time until the next `start` is the client's."""
         self._waiting_since = None
+        if self._timeout.when() is not None and not self._timeout.expired():
+            self._timeout.reschedule(None)  # the data has arrived just in time
 
     def _check(self) -> None:
         now = self._loop.time()

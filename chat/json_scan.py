@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 
 from chat.errors import InvalidResponse, UpstreamErrorEvent
 
-_MAX_VALUE_BYTES = 1024 * 1024
+_MAX_VALUE_BYTES = 4 * 1024 * 1024  # as much as an event
 _MAX_DIGITS = 4000
 
 # JSON allows lone surrogates, msgspec does not. The text that replaces them, and valid pairs, is only validated.
@@ -63,7 +63,7 @@ def scan_all(data: bytes) -> AllKeys:
 
 
 def value(raw: Raw | bytes) -> Any:  # noqa: ANN401 - as JSON has it
-    """Parses the value of a key, or data that `scan` has accepted; raises `InvalidResponse` if it is larger than 1 MiB."""
+    """Parses the value of a key, or data that `scan` has accepted; raises `InvalidResponse` if it is larger than 4 MiB."""
     if len(raw) > _MAX_VALUE_BYTES:
         raise InvalidResponse(f"a value of more than {_MAX_VALUE_BYTES} bytes")
     try:

@@ -45,7 +45,7 @@ def _finish_reasons(choices: object) -> list[str]:
     if not isinstance(choices, list):
         return []
     reasons = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)]
-    finished = [reason for reason in reasons if reason is not None]
+    finished = [reason for reason in reasons if reason]
     return [_identifier(reason) or "other" for reason in finished[:_MAX_FINISH_REASONS]]
 
 

@@ -5,10 +5,10 @@ import json
 from fastapi import Request, Response
 
 from chat.access import authenticate
+from chat.errors import ChatError
 from chat.formats import OpenAIFormat
 from chat.response import error_headers
 from chat.settings import get_settings
-from chat.upstream_errors import to_chat_error
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -18,8 +18,7 @@ def list_models(request: Request) -> Response:
     try:
         settings = get_settings()
         authenticate(request.headers, settings.api_keys)
-    except Exception as exception:
-        error = to_chat_error(exception)
+    except ChatError as error:
         content, status, headers = OpenAIFormat().error(error), error.status, error_headers(error)
     else:
         model = {"id": settings.model, "object": "model", "created": 0, "owned_by": settings.provider}

@@ -134,6 +134,8 @@ def _text(content: object) -> str | None:
     """The text of a message's content; None if it has parts of another kind."""
     if isinstance(content, str):
         return content
-    if not isinstance(content, list) or any(part["type"] != "text" for part in content):
+    if not isinstance(content, list) or any(
+        part["type"] != "text" or not isinstance(part.get("text"), str) for part in content
+    ):
         return None
-    return "".join(str(part.get("text", "")) for part in content)
+    return "".join(part["text"] for part in content)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 MAX_TEXT_LENGTH = 2048
-"""The most characters that `redact` returns."""
+"""The maximum length of the text that `redact` returns."""
 
 # Linear: each alternative fails within 32 characters, and what follows a match is taken possessively.
 _KEY_SHAPED = re.compile(r"(?<![A-Za-z0-9])(?:sk-[\w-]{6}|eyJ[\w-]{7}|[A-Za-z0-9]{32})[\w-]*+(?:\.[\w-]++)*+")
@@ -17,8 +17,8 @@ _KEY_SHAPED = re.compile(r"(?<![A-Za-z0-9])(?:sk-[\w-]{6}|eyJ[\w-]{7}|[A-Za-z0-9
 def redact(text: str, secrets: Iterable[str]) -> str:
     """The text without secrets, cut to `MAX_TEXT_LENGTH` characters."""
     patterns = [_in_any_encoding(secret) for secret in secrets]
-    longest = max(map(len, patterns), default=0)
-    text = text[: MAX_TEXT_LENGTH + longest]  # cut first, but none of the secrets
+    reserve = max(map(len, patterns), default=0)
+    text = text[: MAX_TEXT_LENGTH + reserve]  # cut first, but none of the secrets
     if patterns:
         text = re.sub("|".join(patterns), "***", text, flags=re.IGNORECASE)
     text = _KEY_SHAPED.sub("***", text)

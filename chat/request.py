@@ -60,7 +60,9 @@ def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tu
         value = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
-    messages = value.get("messages") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body is not a JSON object.")
+    messages = value.get("messages")
     if isinstance(messages, list) and len(messages) > max_messages:
         raise InvalidRequest(f"messages: more than {max_messages}.", param="messages")
     try:
@@ -68,7 +70,7 @@ def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tu
     except ValidationError as error:
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = _param(detail["loc"])
-        raise InvalidRequest(f"{param or 'The body'}: {detail['msg']}.", param=param) from None
+        raise InvalidRequest(f"{param}: {detail['msg']}.", param=param) from None
 
 
 def _param(loc: tuple[int | str, ...]) -> str | None:

@@ -27,7 +27,7 @@ class ChatResponse(Response):
     """Responds to one chat request in one wire format.
 
     The worker's web server calls it as an ASGI application once the function has returned it: the status is sent when it is
-    known, and nothing has to cross from one task to another.
+    known, in the task that reads the request and the model server's response.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class ChatResponse(Response):
         self._settings: Settings | None = None
         self._body_received = False
         self._started = False
+        self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the request has both
         """Reads the request and sends the response."""
@@ -110,9 +111,12 @@ class ChatResponse(Response):
         finally:
             self._log.chunks(completion.chunks)
         watcher.stop()
+        self._ended = True
         await send({"type": "http.response.body", "body": self._format.stream_end()})
 
     async def _send_error(self, error: ChatError, send: Send) -> None:
+        if self._ended:
+            return
         if self._started:
             await send({"type": "http.response.body", "body": self._format.stream_error(error)})
             return
@@ -129,6 +133,7 @@ class ChatResponse(Response):
     async def _send(self, send: Send, status: int, content: bytes, headers: dict[str, str]) -> None:
         """Sends a complete response."""
         await self._start(send, status, {**headers, "content-length": str(len(content))})
+        self._ended = True
         await send({"type": "http.response.body", "body": content})
 
     async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:

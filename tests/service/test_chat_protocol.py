@@ -10,7 +10,18 @@ import pytest
 from tests import npm
 from tests.client import QUESTION, Service
 from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import AZURE, COMPLETION, OPENAI, TOOL_CALL, event, responds, stalls_after, streams, streams_bytes
+from tests.fakes.responses import (
+    AZURE,
+    COMPLETION,
+    OPENAI,
+    TOOL_CALL,
+    chunk,
+    event,
+    responds,
+    stalls_after,
+    streams,
+    streams_bytes,
+)
 
 CLIENT = "@microsoft/ai-chat-protocol@1.0.0-beta.20240814.1"
 SESSION = {"turn": 3, "who": [None, "ünï"]}
@@ -78,6 +89,15 @@ async def test_stream_on_the_wire(service: Service, model: ModelServer) -> None:
         assert await response.text() == '{"delta":{"role":"assistant"}}\n{"delta":{"content":"Paris."}}\n'
     async with service.post({**QUESTION, "sessionState": None}, path=PATHS[1]) as response:
         assert await response.text() == '{"delta":{"role":"assistant"},"sessionState":null}\n'
+
+
+async def test_large_chunk_is_sent_with_those_before_it(service: Service, model: ModelServer) -> None:
+    contents = ["small", "large" * 400_000]
+    events = [event(chunk({"content": content})) for content in contents]
+    model.respond_with(streams_bytes(b"".join([*events, event(chunk(finish_reason="stop"))])))
+    async with service.post(path=PATHS[1]) as response:
+        lines = [json.loads(line) for line in (await response.text()).splitlines()]
+    assert [line["delta"]["content"] for line in lines[1:]] == contents
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -42,17 +42,25 @@ async def test_compatible_server(service: Service, model: ModelServer, configure
 
 
 @pytest.mark.parametrize("no_proxy", ["", "127.0.0.1"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
 async def test_proxy_of_the_environment(
-    service: Service, model: ModelServer, configure: Configure, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+    service: Service, model: ModelServer, configure: Configure, monkeypatch: pytest.MonkeyPatch, no_proxy: str, scheme: str
 ) -> None:
     """The fake model server is the proxy, too: as such it receives the whole URL."""
-    monkeypatch.setenv("http_proxy", model.url)
+    monkeypatch.setenv("http_proxy", scheme + urlsplit(model.url).netloc)
     monkeypatch.setenv("no_proxy", no_proxy)
     configure(OPENAI_BASE_URL=f"{model.url}/v1")
     model.respond_with(streams(OPENAI))
     assert await service.send() == (200, OPENAI)
     path = "/v1/chat/completions"
     assert model.requests[0].path == (path if no_proxy else model.url + path)
+
+
+async def test_host_name_is_removed_from_messages_of_the_model_server(service: Service, model: ModelServer) -> None:
+    message = f"127.0.0.1 rejected the request to {model.url}"
+    model.respond_with(responds(400, {"error": {"message": message}}))
+    _, body = await service.send()
+    assert body["error"]["message"] == "*** rejected the request to http://***"
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/openai/v1", "/openai/v1/"])

@@ -392,8 +392,13 @@ async def test_number_that_is_too_large_is_rejected(service: Service, model: Mod
             "Be brief.",
             [{"role": "system", "content": [{"type": "image_url", "image_url": {}}]}],
         ),
+        (
+            [{"role": "system", "content": [{"type": "text", "text": {}}]}],
+            "Be brief.",
+            [{"role": "system", "content": [{"type": "text", "text": {}}]}],
+        ),
     ],
-    ids=["none", "system", "developer in parts", "both", "an image"],
+    ids=["none", "system", "developer in parts", "both", "an image", "text that is an object"],
 )
 async def test_client_instructions_are_appended_to_the_system_prompt(
     service: Service, model: ModelServer, configure: Configure, leading: list[Any], system: str, rest: list[Any]

@@ -48,6 +48,13 @@ def test_completion_has_ended_with_a_finish_reason_in_its_last_chunks(after: int
             decoder.end()
 
 
+def test_empty_finish_reason_does_not_end_the_completion() -> None:
+    decoder = ChunkDecoder()
+    decoder.feed(event(chunk({"content": "Par"}, "")))
+    with pytest.raises(IncompleteResponse):
+        decoder.end()
+
+
 def test_last_chunks_of_any_shape_do_not_end_the_completion() -> None:
     decoder = ChunkDecoder()
     odd = [b'{"choices": 5}', b'{"choices": [7]}', b'{"n": ' + b"1" * 5000 + b"}", b'{"usage": "none"}']
