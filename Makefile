@@ -29,7 +29,7 @@ verify: .venv/ready ## check a running instance over HTTP [URL=http://localhost:
 	@$(PYTHON) -m verify $(call option,URL,--url) $(call option,KEY,--key) $(call option,API_KEY,--api-key) \
 		$(call option,FAKE_MODEL_PORT,--fake-model-port)
 
-soak: .venv/ready ## minutes of completions, faults and disconnects, and what remains of them [MINUTES=3]
+soak: .venv/ready ## run completions, faults and disconnects for minutes, and check for leaks [MINUTES=3]
 	@$(PYTHON) -m tests.soak $(call option,MINUTES,--minutes)
 
 bench: .venv/ready ## compare this service with others under the same load, in under ten minutes

@@ -113,9 +113,13 @@ class Settings(BaseSettings):
     )
     openai_model: Text = Field(DEFAULT_MODEL, description="the model, at OpenAI or a compatible server")
     chat_system_prompt: Text = Field("You are a helpful assistant.", description="the system prompt")
-    chat_max_completion_tokens: PositiveInt | None = Field(None, description="limit on the length of a completion")
+    chat_max_completion_tokens: PositiveInt | None = Field(
+        None, description="limit on the length of a completion, in tokens"
+    )
     chat_timeout: PositiveFloat = Field(
-        60, description="seconds for the first chunk, for each next one, or for a complete response", allow_inf_nan=False
+        60,
+        description="seconds for the request body, for the first chunk, for each next one, or for a complete response",
+        allow_inf_nan=False,
     )
     chat_max_messages: PositiveInt = Field(1000, description="messages per request")
     chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes per request body")
@@ -164,10 +168,11 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """What text of the model server may echo and nothing may repeat: the keys to it, and where it is."""
+        """The keys and addresses of the model server, which its error messages may repeat and no response may contain."""
         keys = [key.get_secret_value() for key in (self.azure_openai_api_key, self.openai_api_key) if key]
         urls = [str(url).rstrip("/") for url in (self.azure_openai_endpoint, self.openai_base_url) if url]
-        return [*keys, *urls, *(urlsplit(url).netloc for url in urls)]
+        parts = [urlsplit(url) for url in urls]
+        return [*keys, *urls, *(part.netloc for part in parts), *(part.hostname or part.netloc for part in parts)]
 
 
 @cache

@@ -66,6 +66,9 @@ async def _run(promise: str, check: Check, instance: Instance) -> str:
         outcome, result = "FAIL", str(failure)
     except NotChecked as reason:
         outcome, result = "–", f"not checked: {reason}"
+    except openai.AuthenticationError as error:
+        required = error.code == "invalid_api_key" and not instance.api_key
+        outcome, result = ("–", "not checked: API_KEY is required") if required else ("FAIL", str(error))
     except TimeoutError:
         outcome, result = "FAIL", f"no result within {_CHECK_SECONDS} s"
     except (httpx2.HTTPError, openai.OpenAIError, ValueError, LookupError, TypeError) as error:

@@ -41,7 +41,7 @@ async def test_the_key_is_entered_stored_and_removed(page: Page, site: str, mode
     await send(page, "Again")
     await expect(responses(page)).to_have_text(["Hello", "Again"])
     await button(page, "Function key").click()
-    await button(page, "Forget it").click()
+    await button(page, "Remove key").click()
     await expect(button(page, "Function key")).to_be_hidden()
     await expect(page.get_by_label("Your message")).to_be_focused()
     await send(page, "And now?")
@@ -69,7 +69,9 @@ async def test_another_key_in_the_address_replaces_the_stored_one_only_if_confir
     await page.goto(f"{site}/chat?code=stored")
     await page.goto(f"{site}/chat?code=strange")
     await expect(page).to_have_url(f"{site}/chat")
-    await expect(dialog(page)).to_contain_text("The link to this page has another function key than the one kept here.")
+    await expect(dialog(page)).to_contain_text(
+        "The link to this page has a different function key from the one stored"
+    )
     assert await page.evaluate("localStorage.getItem('chat.key')") == "stored"
     await button(page, choice).click()
     async with page.expect_request(lambda request: request.method == "POST") as waiting:

@@ -113,5 +113,8 @@ async def test_api_key_is_required_and_not_shown() -> None:
         assert "v1/chat/completions" in output
         assert key not in output
         status, output = await verify(url, *fake_model, "--only", "list of models")
+        assert status == 0, output
+        assert "API_KEY is required" in output
+        status, output = await verify(url, *fake_model, "--api-key", key[::-1], "--only", "list of models")
         assert status == 1
         assert "Missing or invalid API key." in output

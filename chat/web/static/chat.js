@@ -150,7 +150,7 @@ async function complete(focused, previous) {
   } catch (error) {
     const isExpected = error instanceof ServiceError;
     if (abort.signal.aborted) note = { text: abort.signal.reason };
-    else note = { text: isExpected ? error.message : "An error occurred in this page.", failed: true, action: error.action };
+    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action: error.action };
     if (!abort.signal.aborted && !isExpected) console.error(error);
   }
   abort.abort(); // nothing more is read
@@ -294,6 +294,6 @@ function announce(text) {
 
 /** Lets no link replace the stored key without confirmation. */
 function confirmKey() {
-  const reason = "The link to this page has another function key than the one kept here. Use it instead?";
+  const reason = "The link to this page has a different function key from the one stored here. Use it instead?";
   openKeyDialog(reason, () => refresh(), keyInAddress);
 }
