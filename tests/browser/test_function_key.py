@@ -69,9 +69,7 @@ async def test_another_key_in_the_address_replaces_the_stored_one_only_if_confir
     await page.goto(f"{site}/chat?code=stored")
     await page.goto(f"{site}/chat?code=strange")
     await expect(page).to_have_url(f"{site}/chat")
-    await expect(dialog(page)).to_contain_text(
-        "The link to this page has a different function key from the one stored"
-    )
+    await expect(dialog(page)).to_contain_text("The link to this page has a different function key from the one stored")
     assert await page.evaluate("localStorage.getItem('chat.key')") == "stored"
     await button(page, choice).click()
     async with page.expect_request(lambda request: request.method == "POST") as waiting:
