@@ -126,9 +126,9 @@ class _Request(aiohttp.ClientRequest):
             transport.set_protocol(guard)
         elif protocol.should_close or _is_readable(transport):
             raise _StaleConnection
+        guard.begin_request()
         conn.add_callback(guard.end_response)
-        response = cast("_Response", await super().send(conn))
-        guard.begin_response(response)
+        guard.response = response = cast("_Response", await super().send(conn))
         return response
 
 
@@ -175,13 +175,14 @@ class _Guard(asyncio.BaseProtocol):
     def __init__(self, protocol: ResponseHandler, transport: asyncio.Transport) -> None:
         self._protocol = protocol
         self._transport = transport
-        self._response: _Response | None = None
-        self.data_received: Callable[[bytes], None] = protocol.data_received
+        self.response: _Response | None = None
+        """The response to the last request."""
+        self.data_received: Callable[[bytes], None]
         """What asyncio calls: an attribute, because a method that passes the data on would cost 3% of a chunk."""
 
-    def begin_response(self, response: _Response) -> None:
-        """To be called when a request has been sent."""
-        self._response = response
+    def begin_request(self) -> None:
+        """To be called before a request is sent."""
+        self.response = None
         self.data_received = self._protocol.data_received
 
     def end_response(self) -> None:
@@ -192,7 +193,7 @@ class _Guard(asyncio.BaseProtocol):
         self._protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        response = self._response
+        response = self.response
         if response and response.content:
             response.save_unread()
         self._protocol.connection_lost(exc)

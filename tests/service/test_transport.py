@@ -59,9 +59,9 @@ class Client:
         self._transport = transport
         self._url = url
 
-    async def request(self, stray: bytes = b"") -> bytes:
+    async def request(self, stray: bytes = b"", content: bytes = b"{}") -> bytes:
         """Returns the response's body; the server sends `stray` in one packet with its end."""
-        response = await self._transport.handle_async_request(httpx2.Request("POST", self._url, content=b"{}"))
+        response = await self._transport.handle_async_request(httpx2.Request("POST", self._url, content=content))
         read = response.extensions["read"]
         received: bytes = await read()
         self._server.writers[-1].write(b"." + stray)
@@ -78,7 +78,7 @@ async def server() -> Server:
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[Client]:
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**25)
     host, port = listener.sockets[0].getsockname()
     transport = AiohttpTransport(proxy=None, connect_timeout=5, keep_alive=60)
     yield Client(server, transport, f"http://{host}:{port}/")
@@ -88,6 +88,13 @@ async def client(server: Server) -> AsyncIterator[Client]:
 
 async def test_connection_is_reused(server: Server, client: Client) -> None:
     assert [await client.request() for _ in range(3)] == [b"1.", b"2.", b"3."]
+    assert len(server.writers) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+async def test_response_during_the_upload_is_received(server: Server, client: Client) -> None:
+    assert await client.request() == b"1."
+    assert await client.request(content=b"{}" + bytes(16 * 1024 * 1024)) == b"2."
     assert len(server.writers) == 1
 
 
