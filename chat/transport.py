@@ -155,9 +155,10 @@ class _Response(aiohttp.ClientResponse):
 
     def save_unread(self) -> None:
         """To be called before aiohttp is told that the connection ended: it would discard what has not been read."""
-        with suppress(aiohttp.ClientError, RuntimeError):  # something is waiting for data: there is none
-            while data := self.content.read_nowait():
-                self._unread += data
+        if self.content.exception() is None:
+            with suppress(RuntimeError):  # something is waiting for data: there is none
+                while data := self.content.read_nowait():
+                    self._unread += data
 
     def break_off(self) -> None:
         """To be called after that: aiohttp lets a reader wait if it could not parse the body."""

@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import io
 import os
 import random
 import re
@@ -16,6 +15,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -101,11 +101,18 @@ class Soak:
         self.counts["disconnect"] += 1
 
 
-class Discarded(io.TextIOBase):
-    """In place of standard output: the log is not kept."""
-
-    def write(self, text: str) -> int:
-        return len(text)
+@contextlib.contextmanager
+def discarded_stdout() -> Iterator[None]:
+    """Discards standard output, to which the log writes."""
+    saved = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 class State:
@@ -164,7 +171,7 @@ async def soak(minutes: float) -> bool:
     url = await host.start(0)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=1)) as session:
         load = Soak(url, model, session)
-        with contextlib.redirect_stdout(Discarded()):
+        with discarded_stdout():
             await load.run(WARM_UP_SECONDS)
             before = await when_idle(model)
             load.counts.clear()

@@ -4,8 +4,10 @@ The faults test the same through the whole stack; here the order in which packet
 """
 
 import asyncio
+import gc
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from itertools import count
@@ -238,6 +240,18 @@ async def test_slow_reader_receives_all_that_arrived_before_the_error(exchanges:
     assert received == PIECE * count
     with pytest.raises(httpx2.ReadError):
         await anext(reader)
+
+
+async def test_closed_response_is_not_held(exchanges: Exchanges) -> None:
+    read, connection = await exchanges.begin()
+    connection.writer.write(ENCODED_PIECE)
+    assert await read() == PIECE
+    response = weakref.ref(read.__self__)  # type: ignore[attr-defined]
+    del read
+    await exchanges.responses.pop().aclose()
+    await connection.received()
+    gc.collect()
+    assert response() is None
 
 
 @pytest.mark.parametrize("waiting", [True, False])
