@@ -1,0 +1,44 @@
+"""A bug in the service: the client learns nothing of it, and the log has its stack without the exception's text."""
+
+import asyncio
+
+import pytest
+
+from chat.formats import NdjsonFormat
+from chat.request_log import flush
+from tests.client import Service
+from tests.fakes.model_server import ModelServer
+from tests.fakes.responses import OPENAI, streams
+
+ERROR = {"message": "Internal server error.", "type": "server_error", "code": None, "param": None}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "sent"),
+    [("read", 500, {"error": ERROR}), ("chunks", 200, [{"error": ERROR}])],
+    ids=["before the response", "mid-stream"],
+)
+async def test_bug_is_logged_with_its_stack(
+    service: Service,
+    model: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    method: str,
+    status: int,
+    sent: object,
+) -> None:
+    def bug(*_: object) -> None:
+        raise LookupError(content)
+
+    content = "Paris"  # which is not in the line that the stack shows
+
+    monkeypatch.setattr(NdjsonFormat, method, bug)
+    model.respond_with(streams(OPENAI))
+    assert await service.send() == (status, sent)
+    await asyncio.to_thread(flush)
+    errors = capfd.readouterr().err
+    caplog.clear()
+    assert "a bug: LookupError" in errors
+    assert "in bug" in errors
+    assert "Paris" not in errors
