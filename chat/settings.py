@@ -172,7 +172,9 @@ class Settings(BaseSettings):
         keys = [key.get_secret_value() for key in (self.azure_openai_api_key, self.openai_api_key) if key]
         urls = [str(url).rstrip("/") for url in (self.azure_openai_endpoint, self.openai_base_url) if url]
         parts = [urlsplit(url) for url in urls]
-        return [*keys, *urls, *(part.netloc for part in parts), *(part.hostname or part.netloc for part in parts)]
+        # A host name without a dot, such as "ollama", is no address outside its network, and may be part of other words.
+        hosts = [part.hostname for part in parts if part.hostname and "." in part.hostname]
+        return [*keys, *urls, *(part.netloc for part in parts), *hosts]
 
 
 @cache

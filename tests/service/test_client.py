@@ -63,6 +63,15 @@ async def test_host_name_is_removed_from_messages_of_the_model_server(service: S
     assert body["error"]["message"] == "*** rejected the request to http://***"
 
 
+async def test_host_name_without_a_dot_is_not_removed_from_words(
+    service: Service, model: ModelServer, configure: Configure
+) -> None:
+    configure(OPENAI_BASE_URL=model.url.replace("127.0.0.1", "localhost"))
+    model.respond_with(responds(400, {"error": {"message": "not a localhosted model"}}))
+    _, body = await service.send()
+    assert body["error"]["message"] == "not a localhosted model"
+
+
 @pytest.mark.parametrize("suffix", ["", "/", "/openai/v1", "/openai/v1/"])
 async def test_azure_with_a_key(service: Service, model: ModelServer, configure: Configure, suffix: str) -> None:
     configure(
