@@ -65,18 +65,6 @@ def test_the_costs_use_the_price_of_the_queries() -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
-def test_links_to_files_and_sections_exist(guide: Path) -> None:
-    for target, fragment in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", guide.read_text()):
-        if "://" in target:
-            continue
-        path = guide.parent / target if target else guide
-        assert path.exists(), target
-        if fragment:
-            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-            assert fragment in {heading.lower().replace(" ", "-") for heading in headings}, fragment
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
 def test_code_blocks_parse(guide: Path) -> None:
     blocks = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", guide.read_text(), re.MULTILINE | re.DOTALL)
     assert blocks
