@@ -7,6 +7,7 @@ from tests.fakes.model_server import Exchange, ModelServer
 
 async def send(page: Page, text: str) -> None:
     """Types a message and sends it."""
+    await page.locator("#send:enabled").wait_for(state="attached")
     await page.get_by_label("Your message").fill(text)
     await page.get_by_label("Your message").press("Enter")
 

@@ -1,9 +1,10 @@
 """Conversations on the chat page: sending, stopping, storing, changing, copying and downloading."""
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.browser.chat_page import button, closed, completed, questions, responses, send, sent
 from tests.fakes.model_server import ModelServer
@@ -102,6 +103,35 @@ async def test_reload_keeps_the_draft(page: Page, site: str) -> None:
     await page.reload()
     await expect(responses(page)).to_have_count(1)
     await expect(page.get_by_label("Your message")).to_have_value("")
+
+
+async def test_a_message_typed_before_the_script_has_loaded_is_kept(page: Page, site: str) -> None:
+    loading = asyncio.Event()
+
+    async def load_slowly(route: Route) -> None:
+        await loading.wait()
+        await route.continue_()
+
+    await page.route("**/assets/service.js", load_slowly)
+    await page.goto(f"{site}/chat", wait_until="commit")
+    await page.get_by_label("Your message").fill("Hello")
+    await expect(button(page, "Send")).to_be_disabled()
+    loading.set()
+    await button(page, "Send").click()
+    await expect(responses(page)).to_have_text("Hello")
+
+
+async def test_a_message_sent_before_the_conversation_is_open_is_kept(page: Page, site: str) -> None:
+    await page.add_init_script("""
+        const request = navigator.locks.request.bind(navigator.locks);
+        const free = new Promise((resolve) => (window.free = resolve));
+        navigator.locks.request = (...args) => free.then(() => request(...args));
+    """)
+    await page.goto(f"{site}/chat")
+    await send(page, "Hello")
+    await expect(questions(page)).to_have_count(0)
+    await page.evaluate("free()")
+    await expect(responses(page)).to_have_text("Hello")
 
 
 async def test_new_chat_removes_the_conversation(page: Page, site: str, model_server: ModelServer) -> None:

@@ -30,28 +30,19 @@ let draftBefore = null; // the draft to restore when the last question has been 
 let removed = null; // what New chat removed
 
 watchScrolling(at("to-end"));
-question.value = draft.get() ?? "";
+question.value ||= draft.get() ?? ""; // or what was typed before this script ran
 question.enterKeyHint = isPhone ? "enter" : "send";
 const keyInAddress = takeKeyFromAddress();
 if (keyInAddress && !functionKey.get()) functionKey.set(keyInAddress);
 
-const conversation = await openConversation();
-conversation.messages.forEach(show);
-fitQuestion();
-refresh();
-scrollToEnd();
-if (!isPhone) question.focus();
-if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
-if (resuming.get()) {
-  resuming.remove();
-  regenerate();
-}
+const opening = openConversation();
 
-at("composer").addEventListener("submit", (event) => {
+at("composer").addEventListener("submit", async (event) => {
   event.preventDefault();
+  const focused = document.activeElement;
+  await opening;
   const content = question.value.trim();
   if (!content || running) return;
-  const focused = document.activeElement;
   if (draftBefore === null) {
     setQuestion("");
   } else {
@@ -71,6 +62,20 @@ question.addEventListener("input", () => {
   draft.set(question.value);
   fitQuestion();
 });
+at("send").disabled = false;
+
+const conversation = await opening;
+conversation.messages.forEach(show);
+fitQuestion();
+refresh();
+scrollToEnd();
+if (!isPhone) question.focus();
+if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
+if (resuming.get()) {
+  resuming.remove();
+  regenerate();
+}
+
 for (const example of at("examples").children) {
   example.addEventListener("click", () => send(example.textContent, example));
 }
@@ -239,7 +244,6 @@ function removeFrom(index) {
   }
   return messages;
 }
-
 
 /** Replaces the messages of the conversation, and returns the ones before. */
 function replaceConversation({ messages, start }) {
