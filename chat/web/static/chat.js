@@ -30,7 +30,7 @@ let draftBefore = null; // the draft to restore when the last question has been 
 let removed = null; // what New chat removed
 
 watchScrolling(at("to-end"));
-question.value ||= draft.get() ?? ""; // or what was typed before this script ran
+question.value ||= draft.get() ?? "";
 question.enterKeyHint = isPhone ? "enter" : "send";
 const keyInAddress = takeKeyFromAddress();
 if (keyInAddress && !functionKey.get()) functionKey.set(keyInAddress);
@@ -180,9 +180,8 @@ async function complete(focused, previous) {
 function regenerate() {
   if (running || !conversation.last) return;
   const focused = document.activeElement;
-  const { role, content } = conversation.last;
-  const [previous] = role === "assistant" ? removeFrom(conversation.messages.length - 1) : [];
-  complete(focused, content ? previous : undefined);
+  const [previous] = conversation.last.role === "assistant" ? removeFrom(-1) : [];
+  complete(focused, previous?.content ? previous : undefined);
 }
 
 function shorten() {

@@ -97,11 +97,8 @@ function update(parent, last, nodes) {
     }
     child = child.nextSibling;
   }
-  while (child) {
-    const next = child.nextSibling;
-    child.remove();
-    child = next;
-  }
+  while (child?.nextSibling) child.nextSibling.remove();
+  child?.remove();
 }
 
 function setText(node, text) {

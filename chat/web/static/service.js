@@ -91,7 +91,7 @@ export class ThinkTag {
       this.#isIn = false;
       return { content: content.join("</think>"), reasoning };
     }
-    this.#held = /<(?:\/(?:t(?:h(?:i(?:n(?:k)?)?)?)?)?)?$/.exec(text)?.[0] ?? "";
+    this.#held = /<(\/t?h?i?n?k?)?$/.exec(text)?.[0] ?? "";
     return { content: "", reasoning: text.slice(0, text.length - this.#held.length) };
   }
 
