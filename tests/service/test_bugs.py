@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from chat.formats import NdjsonFormat
-from chat.request_log import flush
+from chat.request_log import RequestLog, flush
 from tests.client import Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import OPENAI, streams
@@ -14,9 +14,13 @@ ERROR = {"message": "Internal server error.", "type": "server_error", "code": No
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "sent"),
-    [("read", 500, {"error": ERROR}), ("chunks", 200, [{"error": ERROR}])],
-    ids=["before the response", "mid-stream"],
+    ("place", "method", "status", "sent"),
+    [
+        (NdjsonFormat, "read", 500, {"error": ERROR}),
+        (NdjsonFormat, "chunks", 200, [{"error": ERROR}]),
+        (RequestLog, "completed", 200, OPENAI),
+    ],
+    ids=["before the response", "mid-stream", "after the response"],
 )
 async def test_bug_is_logged_with_its_stack(
     service: Service,
@@ -24,6 +28,7 @@ async def test_bug_is_logged_with_its_stack(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
+    place: type,
     method: str,
     status: int,
     sent: object,
@@ -33,11 +38,12 @@ async def test_bug_is_logged_with_its_stack(
 
     content = "Paris"  # which is not in the line that the stack shows
 
-    monkeypatch.setattr(NdjsonFormat, method, bug)
+    monkeypatch.setattr(place, method, bug)
     model.respond_with(streams(OPENAI))
     assert await service.send() == (status, sent)
     await asyncio.to_thread(flush)
     errors = capfd.readouterr().err
+    assert "ASGI" not in caplog.text  # the web server reports what follows the end of a response
     caplog.clear()
     assert "a bug: LookupError" in errors
     assert "in bug" in errors
