@@ -1,4 +1,4 @@
-"""The timeout of a request to the model server: how long one piece of data may take to arrive."""
+"""The idle timeout of a request to the model server."""
 
 import asyncio
 from types import TracebackType
@@ -8,9 +8,9 @@ from chat.errors import UpstreamTimeout
 
 
 class IdleTimeout:
-    """A block that raises `UpstreamTimeout` when the clock has run for `seconds`.
+    """An async context manager that raises `UpstreamTimeout` when its clock has run for `seconds`.
 
-    One timer for the block checks from time to time: one for each read would cost as much as sending what the read brought.
+    It has one timer for a request: one for each read would cost as much as sending what was read.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -34,15 +34,17 @@ class IdleTimeout:
             raise UpstreamTimeout(self._seconds) from None
 
     def start(self) -> None:
-        """Starts the clock, if it is not running: the model server is waited for."""
+        """Starts the clock if it is not running."""
         if self._waiting_since is None:
             self._waiting_since = self._loop.time()
 
     def stop(self) -> None:
-        """Stops and resets the clock: the data has arrived, and the time until the next `start` is the client's."""
+        """Stops and resets the clock: the time until the next `start` does not count."""
         self._waiting_since = None
         if self._timeout.when() is not None and not self._timeout.expired():
-            self._timeout.reschedule(None)  # the data has arrived just in time
+            # The data has arrived just in time.
+            self._timeout.reschedule(None)
+            self._timer = self._loop.call_later(self._seconds, self._check)
 
     def _check(self) -> None:
         now = self._loop.time()
