@@ -9,9 +9,17 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, 
 from chat.errors import InvalidRequest
 
 
+# Pydantic's messages for these name Python's types.
+_MESSAGES = {
+    "dict_type": "Input should be an object",
+    "list_type": "Input should be an array",
+    "model_type": "Input should be an object",
+}
+
+
 @dataclass(frozen=True)
 class CompletionRequest:
-    """What a request comes down to, in any format.
+    """A validated request, in any format.
 
     `messages` are OpenAI's, `instructions` is the client's part of the system prompt, `parameters` what else is forwarded.
     """
@@ -32,7 +40,7 @@ class Message(BaseModel):
 
 
 class Conversation(BaseModel):
-    """What every request has. Other fields are ignored: OpenAI's clients send more."""
+    """The fields of every request. Others are ignored: OpenAI's clients send more."""
 
     model_config = ConfigDict(strict=True)
 
@@ -64,13 +72,14 @@ def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tu
         raise InvalidRequest("The body is not a JSON object.")
     messages = value.get("messages")
     if isinstance(messages, list) and len(messages) > max_messages:
-        raise InvalidRequest(f"messages: more than {max_messages}.", param="messages")
+        raise InvalidRequest(f"messages: Input should have at most {max_messages} items.", param="messages")
     try:
         return value, model.model_validate(value)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = _param(detail["loc"])
-        raise InvalidRequest(f"{param}: {detail['msg']}.", param=param) from None
+        message = _MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+        raise InvalidRequest(f"{param}: {message}.", param=param) from None
 
 
 def _param(loc: tuple[int | str, ...]) -> str | None:

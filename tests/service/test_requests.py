@@ -179,6 +179,28 @@ async def sending(service: Service, head: str) -> AsyncIterator[tuple[asyncio.St
         writer.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/api/chat", {}, "messages: Field required."),
+        ("/api/chat", {"messages": {}}, "messages: Input should be an array."),
+        ("/api/chat", {"messages": ["Hi"]}, "messages[0]: Input should be an object."),
+        ("/api/chat", {"messages": [{"content": 5}]}, "messages[0].content: Input should be a valid string."),
+        ("/api/chat", {"messages": [MESSAGE] * 1001}, "messages: Input should have at most 1000 items."),
+        ("/api/chat-protocol", {"messages": [MESSAGE], "context": []}, "context: Input should be an object."),
+        ("/api/v1/chat/completions", {"messages": [1]}, "messages[0]: Input should be an object."),
+        (
+            "/api/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "Hi"}], "stop": 1},
+            "stop: Input should be a string or an array of strings.",
+        ),
+    ],
+)
+async def test_error_message_uses_the_terms_of_json(service: Service, path: str, body: Any, message: str) -> None:
+    _, response = await service.send(body, path=path)
+    assert response["error"]["message"] == message
+
+
 @pytest.mark.usefixtures("nothing_upstream")
 async def test_limits_are_settings(service: Service, model: ModelServer, configure: Configure) -> None:
     configure(OPENAI_BASE_URL=model.url, CHAT_MAX_MESSAGES="2", CHAT_MAX_REQUEST_BYTES="100")
