@@ -13,8 +13,9 @@ _POLL_SECONDS = 0.02
 async def can_connect(url: str) -> bool:
     """Whether a TCP connection to the URL's server, or to the proxy for it, can be made within two seconds."""
     parts = urlsplit(url)
-    if parts.hostname and not proxy_bypass(parts.hostname):
-        parts = urlsplit(getproxies().get(parts.scheme, url))
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    if proxy:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
