@@ -120,7 +120,7 @@ class InvalidResponse(UpstreamError):
     """The model server sent something that is not a completion."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The model server sent an invalid response.", reason=reason)
+        super().__init__("The model server sent an invalid response.", reason=f"invalid response: {reason}")
 
 
 class IncompleteResponse(UpstreamError):

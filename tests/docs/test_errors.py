@@ -9,7 +9,7 @@ PAGE = (APP_DIR / "docs" / "errors.md").read_text()
 
 
 def summary(outcomes: Iterable[Outcome]) -> str:
-    """What clients receive, outcomes of one form together."""
+    """What clients receive, in alternatives: outcomes of one shape together."""
     complete: list[str] = []
     streamed: list[str] = []
     failed: dict[str, list[str]] = {}
@@ -23,9 +23,14 @@ def summary(outcomes: Iterable[Outcome]) -> str:
             failed.setdefault(f"`{outcome.error}`{after}", []).append(str(outcome.status))
     parts = list(dict.fromkeys(complete))
     if streamed:
-        parts.append(f"every chunk that arrived, then {' or '.join(dict.fromkeys(streamed))}")
-    parts += [f"{', '.join(dict.fromkeys(statuses))} {error}" for error, statuses in failed.items()]
-    return "; ".join(parts)
+        parts.append(f"every chunk that arrived, then {_either(streamed)}")
+    parts += [f"{_either(statuses)} {error}" for error, statuses in failed.items()]
+    return ", or ".join(parts)
+
+
+def _either(names: list[str]) -> str:
+    *others, last = dict.fromkeys(names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def test_page_has_the_outcome_of_every_fault() -> None:

@@ -158,13 +158,14 @@ def _statuses() -> Iterator[Fault]:
     for status in (500, 502, 504, 529, 408, 409):
         for name, (body, content_type, _, _) in _BODIES.items():
             yield Fault(
-                "fails (5xx, 408, 409) three times",
+                "responds 408, 409 or 5xx three times",
                 f"{status}, {name}",
                 (responds(status, body, content_type, retry_after_ms="1"),),
                 FAILED,
                 requests=3,
             )
-    yield Fault("fails (5xx, 408, 409) three times", "503 without Retry-After", (responds(503, b""),), FAILED, requests=3)
+    kind = "responds 408, 409 or 5xx three times"
+    yield Fault(kind, "503 without Retry-After", (responds(503, b""),), FAILED, requests=3)
     kind = "responds with another status"
     for status in (402, 405, 418, 451):
         yield from _both(kind, str(status), responds(status, {"error": _OPENAI_ERROR}), outcome=FAILED)
@@ -180,12 +181,19 @@ def _statuses() -> Iterator[Fault]:
     for name, header in [("30 seconds", "30"), ("half an hour", "1800"), ("a date", soon), ("3.5 seconds", "3.5")]:
         for status, error in [(429, "rate_limit_error"), (503, UPSTREAM)]:
             yield Fault(
-                f"is {'rate limited' if status == 429 else 'overloaded'} ({status}) for more than 2 s",
+                f"responds {status} with a Retry-After of more than 2 seconds",
                 name,
                 (responds(status, limit, retry_after=header),),
                 Outcome(status, error=error, retry_after=True),
             )
-    kind = "is rate limited (429) three times"
+    yield from _both(
+        "responds 503 with a shorter Retry-After three times",
+        "a millisecond",
+        responds(503, b"", retry_after_ms="1"),
+        outcome=Outcome(503, error=UPSTREAM, retry_after=True),
+        requests=3,
+    )
+    kind = "responds 429 three times"
     yield from _both(
         kind,
         "for a short time",
@@ -452,7 +460,7 @@ def _until_closed(body: bytes) -> Behaviour:
 
 def _too_much() -> Iterator[Fault]:
     """Bodies that would fill the memory."""
-    kind = "sends more than it may"
+    kind = "exceeds a size limit"
     yield Fault(kind, "an event", (_endless(b"x" * 65536, first=b"data: "),), FAILED)
     yield Fault(kind, "an event of empty lines", (_endless(b"data:\n" * 10_000),), FAILED)
     yield Fault(kind, "an event mid-stream", (_endless(b"data:\n" * 10_000, first=b"".join(EVENTS[:2])),), fails_after(2))
