@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, 
 
 from chat.errors import InvalidRequest
 
-
 # Pydantic's messages for these name Python's types.
 _MESSAGES = {
     "dict_type": "Input should be an object",
