@@ -274,7 +274,10 @@ async def test_a_list_item_with_blank_lines_takes_linear_time(chat_page: Page) -
 async def test_time_is_linear_in_the_length(chat_page: Page, start: str) -> None:
     slow = {}
     for text in HOSTILE:
-        short, long = [await chat_page.evaluate(TIME, start + text * (size // len(text))) for size in (15_000, 120_000)]
-        if long > 8 * 2.5 * short + 50:
+        for _ in range(3):  # the machine may be busy with something else
+            short, long = [await chat_page.evaluate(TIME, start + text * (size // len(text))) for size in (15_000, 120_000)]
+            if long <= 8 * 2.5 * short + 50:
+                break
+        else:
             slow[text] = (short, long)
     assert slow == {}

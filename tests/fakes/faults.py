@@ -493,6 +493,7 @@ def _endless(piece: bytes, first: bytes = b"", status: int = 200, *, compressed:
             if exchange.closed.is_set():
                 return
             await exchange.chunk(encoded(piece))
+            await asyncio.sleep(0)  # compressed, it never fills a buffer: without this, nothing else would run
         await exchange.wait_closed()
 
     return behave

@@ -153,7 +153,7 @@ async def test_python_client_raises_the_class_of_an_error(
     service: Service, client: AsyncOpenAI, model: ModelServer, configure: Configure, name: str, stream: bool
 ) -> None:
     behaviour, kind, status = ERRORS[name]
-    configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.3")
+    configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.3" if name == "timeout" else "60")
     model.respond_with(behaviour)
     with pytest.raises(kind) as raised:
         await client.chat.completions.create(model="any", messages=MESSAGES, stream=stream)
