@@ -16,7 +16,7 @@ param openAiApiKey string
 @secure()
 param chatApiKeys string
 
-var keyVaultSecretsUser = '4633458b-17de-408a-874b-0445c86b69e6'
+var keyVaultSecretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
 
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   // checkov:skip=CKV_AZURE_109: access needs an identity with a role; networkAccess closes the network as well
