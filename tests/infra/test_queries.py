@@ -56,6 +56,13 @@ def test_every_query_compiles(compiler: Path) -> None:
     assert all(broken.values()), "the compiler finds what is wrong"
 
 
+def test_no_variable_has_the_name_of_a_column_which_would_hide_it() -> None:
+    columns = set(re.findall(r"(\w+):", "".join(SCHEMA.values())))
+    variables = set(re.findall(r"^let (\w+)", "\n".join([REQUESTS, *QUERIES.values()]), re.MULTILINE))
+    assert "invocation" in variables
+    assert not variables & columns
+
+
 def test_the_queries_read_keys_of_the_log_line() -> None:
     read = {bracketed or plain for bracketed, plain in re.findall(r'\bline(?:\["([^"]+)"\]|\.(\w+))', REQUESTS)}
     assert read
