@@ -82,10 +82,10 @@ def test_azd_finds_the_app_by_the_services_name() -> None:
     assert service == {"project": ".", "language": "python", "host": "function"}
 
 
-def test_azd_is_new_enough_not_to_delete_an_existing_accounts_resource_group() -> None:
+def test_azd_is_new_enough_not_to_delete_a_resource_group_of_something_else() -> None:
     minimum = re.fullmatch(r">= (\d+)\.(\d+)\.(\d+)", load("azure.yaml")["requiredVersions"]["azd"])
     assert minimum
-    assert tuple(map(int, minimum.groups())) >= (1, 24, 1)
+    assert tuple(map(int, minimum.groups())) >= (1, 31, 2)
 
 
 def test_every_hook_is_a_python_file() -> None:
