@@ -7,7 +7,7 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 
 from chat.access import auth_levels
 from chat.formats import NdjsonFormat, OpenAIFormat, ProtocolFormat
-from chat.models import list_models
+from chat.model_list import list_models
 from chat.response import ChatResponse
 from chat.web.pages import asset, openapi_document, page
 
@@ -46,13 +46,13 @@ async def chat_completions(req: Request, context: func.Context) -> Response:
 
 @app.route(route="v1/models", methods=["GET"], auth_level=api_key_auth_level)
 async def models(req: Request) -> Response:
-    """The list of models, as OpenAI's API has it."""
+    """The list of models, in OpenAI's format."""
     return list_models(req)
 
 
 @app.route(route="chat", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def chat_page(req: Request) -> Response:
-    """The chat page: the address that programs post to is the one that people open."""
+    """The chat page, at the path to which programs post."""
     return page("chat.html", req)
 
 

@@ -1,1 +1,1 @@
-"""A chat completion for one HTTP request: see `function_app.py` for where a request comes in, and follow it from there."""
+"""The chat service: `function_app.py` has its routes, and `docs/architecture.md` follows a request through it."""

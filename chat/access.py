@@ -1,4 +1,4 @@
-"""Who may use the routes: the auth levels that the platform enforces, and the API keys that the app itself checks."""
+"""Authentication of clients: the auth levels, which the platform enforces, and the API keys, which the app checks."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def auth_levels() -> tuple[AuthLevel, AuthLevel]:
-    """The auth level of the routes that cost money, and of those among them that take an API key if there are any."""
+    """Returns the auth level of the chat routes, and that of the `v1` routes, which is anonymous if they take API keys."""
     try:
         settings = get_settings()
     except ConfigurationError:
@@ -34,11 +34,10 @@ def authenticate(headers: Mapping[str, str], api_keys: Mapping[str, str]) -> str
         return None
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = [_digest(headers.get("api-key", "")), _digest(token.strip() if scheme.lower() == "bearer" else "")]
-    matches = {name: [hmac.compare_digest(_digest(key), digest) for digest in given] for name, key in api_keys.items()}
-    for name, matched in matches.items():
-        if any(matched):
-            return name
-    raise AuthenticationError
+    matches = [name for name, key in api_keys.items() for digest in given if hmac.compare_digest(_digest(key), digest)]
+    if not matches:
+        raise AuthenticationError
+    return matches[0]
 
 
 def _digest(key: str) -> bytes:

@@ -5,8 +5,8 @@ A chunk stays the bytes that the model server sent: it is checked to be one JSON
 
 from collections import deque
 
-from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorEvent
-from chat.json_scan import scan, scan_all, value
+from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
+from chat.json_scan import MAX_ERROR_BYTES, check, find_keys, parse
 from chat.metadata import Metadata
 from chat.sse import EventDecoder
 
@@ -29,7 +29,7 @@ class ChunkDecoder:
     def __init__(self) -> None:
         self.chunks = 0
         self.done = False
-        self.error: UpstreamErrorEvent | InvalidResponse | None = None
+        self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
         self._last: deque[bytes] = deque(maxlen=_LAST_CHUNKS)
 
@@ -42,27 +42,27 @@ class ChunkDecoder:
                     self.done = True
                     break
                 chunks.append(_chunk(event_type, data))
-        except (UpstreamErrorEvent, InvalidResponse) as error:
+        except (UpstreamErrorObject, InvalidResponse) as error:
             self.error = error
         self.chunks += len(chunks)
         self._last.extend(chunks)
         return chunks
 
     def end(self) -> Metadata:
-        """To be called at the end of the response; raises `IncompleteResponse` if the completion has not ended."""
+        """Ends the stream and returns its metadata; raises `IncompleteResponse` if the completion has not ended."""
         metadata = Metadata()
         for chunk in self._last:
-            metadata.update(scan_all(chunk))
+            metadata.update(find_keys(chunk))
         if not self.done and not metadata.finish_reasons:
             raise IncompleteResponse("the stream ended without [DONE] and without a finish_reason")
         return metadata
 
 
 def _chunk(event_type: bytes, data: bytes) -> bytes:
-    """The chunk in an event's data; raises `UpstreamErrorEvent` or `InvalidResponse`."""
-    scan(data)
+    """The chunk in an event's data; raises `UpstreamErrorObject` or `InvalidResponse`."""
+    check(data)
     if event_type == b"error":
-        raise UpstreamErrorEvent(value(data))
+        raise UpstreamErrorObject(parse(data, MAX_ERROR_BYTES))
     if _LF in data:  # an event of several lines; none of the breaks is inside a string, or it would not be JSON
         data = data.replace(b"\n", b" ")
     if not data.isascii():

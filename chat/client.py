@@ -12,7 +12,7 @@ from chat.settings import Settings, get_settings
 from chat.transport import AiohttpTransport
 from chat.upstream_errors import retry_after
 
-_MAX_RETRY_AFTER = 2
+_MAX_RETRY_WAIT_SECONDS = 2
 _CONNECT_SECONDS = 5.0
 _TOKEN_SECONDS = 20.0
 
@@ -58,7 +58,7 @@ def _proxy_for(url: str) -> str | None:
 async def _limit_retry_after(response: httpx2.Response) -> None:
     """Keeps the SDK from sleeping for up to two minutes, in which the client waits and the instance is billed."""
     wait = retry_after(response.headers)
-    if wait is not None and wait > _MAX_RETRY_AFTER:
+    if wait is not None and wait > _MAX_RETRY_WAIT_SECONDS:
         response.headers["x-should-retry"] = "false"
 
 

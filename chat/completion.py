@@ -13,7 +13,7 @@ from chat.chunks import ChunkDecoder
 from chat.client import get_client
 from chat.errors import InvalidResponse
 from chat.idle_timeout import IdleTimeout
-from chat.json_scan import scan, scan_all
+from chat.json_scan import check, find_keys
 from chat.metadata import Metadata
 from chat.request import CompletionRequest
 from chat.settings import Settings
@@ -40,7 +40,7 @@ class Completion:
     async def read_chunks(self) -> list[bytes]:
         """Returns the chunks that have arrived, at least one, each a JSON object on one line; none at the end.
 
-        Raises `UpstreamErrorEvent`, `InvalidResponse`, `IncompleteResponse`, `httpx2.ReadError` or `httpx2.DecodingError`,
+        Raises `UpstreamErrorObject`, `InvalidResponse`, `IncompleteResponse`, `httpx2.ReadError` or `httpx2.DecodingError`,
         after all chunks that arrived before have been returned.
         """
         decoder = self._decoder
@@ -52,7 +52,7 @@ class Completion:
             if not received:
                 break
             if chunks := decoder.feed(received):
-                self._idle_timeout.stop()  # nothing but a chunk does, and no comment
+                self._idle_timeout.stop()  # only a chunk stops the clock, not a comment
                 return chunks
         self._idle_timeout.stop()
         self.metadata = decoder.end()
@@ -61,7 +61,7 @@ class Completion:
     async def read_complete(self) -> bytes:
         """Returns the one `chat.completion` object of a complete response.
 
-        Raises `UpstreamErrorEvent`, `InvalidResponse`, `httpx2.ReadError` or `httpx2.DecodingError`.
+        Raises `UpstreamErrorObject`, `InvalidResponse`, `httpx2.ReadError` or `httpx2.DecodingError`.
         """
         received = bytearray()
         while data := await self._read():
@@ -70,9 +70,9 @@ class Completion:
                 raise InvalidResponse(f"a completion of more than {_MAX_COMPLETION_BYTES} bytes")
         self._idle_timeout.stop()
         body = bytes(received)
-        if not bytes(scan(body).choices).startswith(b"["):
+        if not bytes(check(body).choices).startswith(b"["):
             raise InvalidResponse("an object that is not a chat.completion")
-        self.metadata.update(scan_all(body))
+        self.metadata.update(find_keys(body))
         return body
 
 
@@ -92,7 +92,7 @@ async def request_completion(request: CompletionRequest, settings: Settings) -> 
             content=_body(request, settings),
             cast_to=object,
             options=_REQUEST_OPTIONS,
-            stream=True,  # for any request: the SDK is not to read the response
+            stream=True,  # in any case: this module reads the response, not the SDK
             stream_cls=AsyncStream[object],
         )
         response = stream.response
@@ -105,7 +105,7 @@ async def request_completion(request: CompletionRequest, settings: Settings) -> 
 
 
 async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
-    """Reads what follows the completion, so that the connection can be reused; not for long."""
+    """Reads what follows the completion, for at most a second, so that the connection can be reused."""
     with suppress(TimeoutError, httpx2.HTTPError):
         async with asyncio.timeout(_DRAIN_SECONDS):
             while await read():

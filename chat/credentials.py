@@ -36,7 +36,7 @@ def make_credential(settings: Settings) -> AsyncTokenCredential:
 
 
 class TokenProvider:
-    """Called and awaited, returns a valid token, as the OpenAI SDK expects of its `api_key`.
+    """An async callable that returns a valid token, for the OpenAI SDK's `api_key`.
 
     One fetch serves all requests that wait for a token. It fails after `timeout` seconds: azure-core would wait for 300, and
     with it every request, even after Microsoft Entra ID or the identity endpoint has recovered.
@@ -49,7 +49,7 @@ class TokenProvider:
         self._fetching: asyncio.Task[AccessToken] | None = None
 
     async def __call__(self) -> str:
-        """Returns the token; raises `UpstreamError` if none can be had."""
+        """Returns the token; raises `UpstreamError` if the request for one fails."""
         valid_seconds = self._token.expires_on - time() if self._token else 0
         if valid_seconds < _RENEWAL_SECONDS:
             self._fetch()

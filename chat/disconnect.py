@@ -9,9 +9,9 @@ from starlette.types import Receive
 
 
 class DisconnectWatcher:
-    """A block that is cancelled when the client disconnects, and then raises `ClientDisconnect`.
+    """An async context manager that cancels its body when the client disconnects, and then raises `ClientDisconnect`.
 
-    To be entered when the request's body has been received.
+    Enter it when the request's body has been received.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -33,7 +33,7 @@ class DisconnectWatcher:
             raise ClientDisconnect from None
 
     def stop(self) -> None:
-        """To be called before the response's last message: after it, the web server reports a disconnect, too."""
+        """Stops watching. Call it before the last message of the response: after that, uvicorn also reports a disconnect."""
         self._task.cancel()
 
     async def _watch(self) -> None:

@@ -14,7 +14,7 @@ ChatError
 │   └── IncompleteResponse           its response ended early
 └── UpstreamTimeout             504  it sent no chunk, or no complete response, in time
 
-UpstreamErrorEvent is not sent to clients: `upstream_errors` translates it, like the exceptions of the OpenAI SDK and httpx2.
+UpstreamErrorObject is not sent to clients: `upstream_errors` translates it, like exceptions of the OpenAI SDK and httpx2.
 """
 
 from typing import ClassVar
@@ -140,8 +140,8 @@ class UpstreamTimeout(ChatError):
         super().__init__(f"The model server sent no data for {seconds:g} seconds.")
 
 
-class UpstreamErrorEvent(Exception):
-    """An error that the model server sent in place of a completion or a chunk; `error` is what it sent, of any shape."""
+class UpstreamErrorObject(Exception):
+    """The model server sent an error instead of a chunk or completion; `error` is what it sent, of any shape."""
 
     def __init__(self, error: object) -> None:
         super().__init__("the model server sent an error")

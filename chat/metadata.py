@@ -2,17 +2,12 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
-from msgspec import Raw
-
-from chat.json_scan import AllKeys
+from chat.json_scan import Keys, parse_or_none
 
 # For instance "chatcmpl-…", "content_filter", "gpt-5.4-mini-2026-03-17", "org/model:tag".
 _IDENTIFIER = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
 
-_MAX_VALUE_BYTES = 1024 * 1024
 _MAX_FINISH_REASONS = 8
 _MAX_TOKENS = 10**12
 
@@ -29,12 +24,12 @@ class Metadata:
     output_tokens: int | None = None
     reasoning_output_tokens: int | None = None
 
-    def update(self, keys: AllKeys) -> None:
+    def update(self, keys: Keys) -> None:
         """Updates the metadata from a chunk or a complete response."""
-        self.response_id = _identifier(_value(keys.id)) or self.response_id
-        self.model = _identifier(_value(keys.model)) or self.model
-        self.finish_reasons = _finish_reasons(_value(keys.choices)) or self.finish_reasons
-        if isinstance(usage := _value(keys.usage), dict):
+        self.response_id = _identifier(parse_or_none(keys.id)) or self.response_id
+        self.model = _identifier(parse_or_none(keys.model)) or self.model
+        self.finish_reasons = _finish_reasons(parse_or_none(keys.choices)) or self.finish_reasons
+        if isinstance(usage := parse_or_none(keys.usage), dict):
             self.input_tokens = _tokens(usage, "prompt_tokens")
             self.cached_input_tokens = _tokens(usage.get("prompt_tokens_details"), "cached_tokens")
             self.output_tokens = _tokens(usage, "completion_tokens")
@@ -56,11 +51,3 @@ def _identifier(value: object) -> str | None:
 def _tokens(usage: object, key: str) -> int | None:
     count = usage.get(key) if isinstance(usage, dict) else None
     return count if type(count) is int and 0 <= count <= _MAX_TOKENS else None
-
-
-def _value(raw: Raw) -> Any:  # noqa: ANN401 - as JSON has it
-    # Half a microsecond where `json_scan.value` takes three: some twenty are looked at for a request.
-    try:
-        return msgspec.json.decode(raw) if len(raw) < _MAX_VALUE_BYTES else None
-    except (msgspec.MsgspecError, RecursionError):
-        return None

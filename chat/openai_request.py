@@ -1,7 +1,7 @@
 """The request of OpenAI's Chat Completions API: which parameters are forwarded, rejected and ignored.
 
-See https://platform.openai.com/docs/api-reference/chat/create. To forward one more, add it to `Forwarded`. All that is in
-neither table is ignored.
+See https://platform.openai.com/docs/api-reference/chat/create. To forward one more, add it to `Forwarded`. Parameters in
+neither table are ignored.
 """
 
 import json
@@ -22,7 +22,7 @@ REJECTED: dict[str, list[object]] = {
     "store": [False],
     "background": [False],
 }
-"""Parameters that would change what the client receives if they were ignored, with the values that would not."""
+"""Parameters that cannot be ignored, because they change the response, with the values that do not."""
 
 
 def _check_string_or_list(value: object) -> object:
@@ -114,7 +114,7 @@ def parse_openai_request(body: bytes, max_messages: int) -> tuple[CompletionRequ
     try:
         json.dumps([messages, parameters], allow_nan=False)
     except ValueError:
-        raise InvalidRequest("The body has a number that is too large.") from None
+        raise InvalidRequest("The body contains a number that is out of range.") from None
     include_usage = bool(request.stream_options and request.stream_options.include_usage)
     return CompletionRequest(messages, bool(request.stream), instructions, parameters), include_usage
 

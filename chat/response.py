@@ -17,8 +17,10 @@ from chat.request_log import RequestLog
 from chat.settings import Settings, get_settings
 from chat.upstream_errors import to_chat_error
 
-_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""The headers of every response of a chat route."""
 
+# How long, and how much of, a rejected body is read on.
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 16 * 1024 * 1024
 
@@ -47,38 +49,39 @@ class ChatResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the request has both
         """Reads the request and sends the response."""
         # In a task of its own, because each chunk would resume all middleware of the web framework: 7% of its CPU time.
-        await asyncio.create_task(self._handle(send), name=f"chat: {self._invocation_id}")
+        self._send = send
+        await asyncio.create_task(self._handle(), name=f"chat: {self._invocation_id}")
 
-    async def _handle(self, send: Send) -> None:
+    async def _handle(self) -> None:
         try:
-            await self._respond(send)
+            await self._respond()
         except ClientDisconnect:
             pass
         except Exception as exception:
             error = to_chat_error(exception, self._settings.secrets if self._settings else ())
-            self._log.failed(error)
-            await self._send_error(error, send)
+            self._log.set_failed(error)
+            await self._send_error(error)
         finally:
             self._log.write()
 
-    async def _respond(self, send: Send) -> None:
+    async def _respond(self) -> None:
         self._settings = settings = get_settings()
         if self._takes_api_key:
-            self._log.authenticated(authenticate(self._request.headers, settings.api_keys))
+            self._log.set_client(authenticate(self._request.headers, settings.api_keys))
         body = await self._read_body(settings.chat_max_request_bytes, settings.chat_timeout)
-        completion_request = self._format.read(body, settings.chat_max_messages)
-        self._log.requested(settings, stream=completion_request.stream)
+        completion_request = self._format.parse_request(body, settings.chat_max_messages)
+        self._log.set_request(settings, stream=completion_request.stream)
         async with (
             DisconnectWatcher(self._request.receive) as watcher,
             request_completion(completion_request, settings) as completion,
         ):
             if completion_request.stream:
-                await self._send_chunks(completion, watcher, send)
+                await self._send_chunks(completion, watcher)
             else:
-                content = self._format.complete(await completion.read_complete())
+                content = self._format.encode_completion(await completion.read_complete())
                 watcher.stop()
-                await self._send(send, 200, content, {})
-            self._log.completed(completion.metadata)
+                await self._send_complete(200, content, {})
+            self._log.set_completed(completion.metadata)
 
     async def _read_body(self, max_bytes: int, seconds: float) -> bytes:
         media_type = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -96,51 +99,53 @@ class ChatResponse(Response):
         self._body_received = True
         return bytes(body)
 
-    async def _send_chunks(self, completion: Completion, watcher: DisconnectWatcher, send: Send) -> None:
+    async def _send_chunks(self, completion: Completion, watcher: DisconnectWatcher) -> None:
         # Nothing is sent before the first chunk: until then an error has a status of its own.
         chunks = await completion.read_chunks()
         if not chunks:
             raise InvalidResponse("a stream without a chunk")
-        self._log.started(200)
-        await self._start(send, 200, {"content-type": self._format.stream_type})
+        self._log.set_first_chunk()
+        await self._send_start(200, {"content-type": self._format.stream_media_type})
         try:
             while chunks:
-                if content := self._format.chunks(chunks):
-                    await send({"type": "http.response.body", "body": content, "more_body": True})
+                if content := self._format.encode_chunks(chunks):
+                    await self._send_body(content, more=True)
                 chunks = await completion.read_chunks()
         finally:
-            self._log.chunks(completion.chunks)
+            self._log.set_chunks(completion.chunks)
         watcher.stop()
         self._ended = True
-        await send({"type": "http.response.body", "body": self._format.stream_end()})
+        await self._send_body(self._format.encode_stream_end())
 
-    async def _send_error(self, error: ChatError, send: Send) -> None:
+    async def _send_error(self, error: ChatError) -> None:
         if self._ended:
             return
         if self._started:
-            await send({"type": "http.response.body", "body": self._format.stream_error(error)})
+            await self._send_body(self._format.encode_stream_error(error))
             return
         headers = error_headers(error)
-        content = self._format.error(error)
+        content = self._format.encode_error(error)
         if self._body_received:
-            await self._send(send, error.status, content, headers)
+            await self._send_complete(error.status, content, headers)
             return
-        await self._start(send, error.status, {**headers, "content-length": str(len(content)), "connection": "close"})
-        await send({"type": "http.response.body", "body": content, "more_body": True})
+        await self._send_start(error.status, {**headers, "content-length": str(len(content)), "connection": "close"})
+        await self._send_body(content, more=True)
         await _discard_body(self._request.receive)
-        await send({"type": "http.response.body", "body": b""})
+        await self._send_body(b"")
 
-    async def _send(self, send: Send, status: int, content: bytes, headers: dict[str, str]) -> None:
-        """Sends a complete response."""
-        await self._start(send, status, {**headers, "content-length": str(len(content))})
+    async def _send_complete(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        await self._send_start(status, {**headers, "content-length": str(len(content))})
         self._ended = True
-        await send({"type": "http.response.body", "body": content})
+        await self._send_body(content)
 
-    async def _start(self, send: Send, status: int, headers: dict[str, str]) -> None:
+    async def _send_start(self, status: int, headers: dict[str, str]) -> None:
         self._started = True
-        all_headers = {"content-type": "application/json", "x-request-id": self._invocation_id} | _HEADERS | headers
+        all_headers = {"content-type": "application/json", "x-request-id": self._invocation_id} | HEADERS | headers
         raw_headers = [(name.encode(), value.encode()) for name, value in all_headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": raw_headers})
+        await self._send({"type": "http.response.start", "status": status, "headers": raw_headers})
+
+    async def _send_body(self, content: bytes, *, more: bool = False) -> None:
+        await self._send({"type": "http.response.body", "body": content, "more_body": more})
 
 
 def error_headers(error: ChatError) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The settings: environment variables, read once, here and nowhere else."""
+"""The settings: environment variables, read here and nowhere else."""
 
 import re
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     )
     chat_timeout: PositiveFloat = Field(
         60,
-        description="seconds for the request body, for the first chunk, for each next one, or for a complete response",
+        description="seconds to wait for the request body, the first chunk, each further chunk, or a complete response",
         allow_inf_nan=False,
     )
     chat_max_messages: PositiveInt = Field(1000, description="messages per request")
@@ -159,7 +159,9 @@ class Settings(BaseSettings):
     @property
     def model(self) -> str:
         """The model, or on Azure the deployment."""
-        return (self.azure_openai_endpoint and self.azure_openai_chat_deployment) or self.openai_model
+        if self.azure_openai_endpoint and self.azure_openai_chat_deployment:
+            return self.azure_openai_chat_deployment
+        return self.openai_model
 
     @property
     def api_keys(self) -> dict[str, str]:
@@ -172,27 +174,29 @@ class Settings(BaseSettings):
         keys = [key.get_secret_value() for key in (self.azure_openai_api_key, self.openai_api_key) if key]
         urls = [str(url).rstrip("/") for url in (self.azure_openai_endpoint, self.openai_base_url) if url]
         parts = [urlsplit(url) for url in urls]
-        # A host name without a dot, such as "ollama", is no address outside its network, and may be part of other words.
+        # A host name without a dot, such as "ollama", identifies nothing outside its network, and may be part of a word.
         hosts = [part.hostname for part in parts if part.hostname and "." in part.hostname]
         return [*keys, *urls, *(part.netloc for part in parts), *hosts]
 
 
 @cache
 def get_settings() -> Settings:
-    """The settings, read at the first call; raises `ConfigurationError`, which names every invalid setting."""
+    """Returns the settings, read once; after a `ConfigurationError`, which names every invalid one, they are read again."""
     try:
         return Settings()
     except ValidationError as error:
-        details = error.errors(include_url=False)
-    # The message goes to clients; the values, unless they could be secret, only to the log.
-    problems = [(str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")) for detail in details]
-    values = [_shown(name, detail["input"]) for (name, _), detail in zip(problems, details, strict=True)]
-    raise ConfigurationError(
-        " ".join(f"{name.upper()}: {problem}." for name, problem in problems),
-        reason=" ".join(
-            f"{name.upper()}:{value} {problem}." for (name, problem), value in zip(problems, values, strict=True)
-        ),
-    )
+        raise _configuration_error(error) from None
+
+
+def _configuration_error(error: ValidationError) -> ConfigurationError:
+    """The error for invalid settings: clients receive its message, and only the log has values that are not secret."""
+    messages: list[str] = []
+    reasons: list[str] = []
+    for detail in error.errors(include_url=False):
+        setting, problem = str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")
+        messages.append(f"{setting.upper()}: {problem}.")
+        reasons.append(f"{setting.upper()}:{_shown(setting, detail['input'])} {problem}.")
+    return ConfigurationError(" ".join(messages), reason=" ".join(reasons))
 
 
 def _shown(name: str, value: object) -> str:

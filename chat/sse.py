@@ -9,7 +9,7 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 """The maximum size of an event: a chunk has some hundred bytes, or a few MiB with an image in it."""
 
 _LINE_BYTES = 64
-"""What a line of an event counts besides its length: about what it occupies until the event is complete."""
+"""What a line of an event counts in addition to its length: roughly the memory that it takes until the event is complete."""
 
 _LF, _CR = b"\n\r"
 

@@ -9,8 +9,7 @@ import asyncio
 import select
 import socket
 import sys
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import cast
 
@@ -19,8 +18,7 @@ import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-_MAX_STEP_BYTES = 64 * 1024
-"""Decompressing produces at most that much before it lets other requests run."""
+from chat.decompression import Decompressor
 
 _MAX_ERROR_BYTES = 64 * 1024
 """A larger body of an error response is not read to its end, and counts as empty."""
@@ -32,9 +30,6 @@ _TCP_KEEP_ALIVE_SECONDS = 60
 
 # All that the OpenAI SDK and this service read. Cookies, redirects and a charset, for example, are not passed on.
 _PASSED_ON_HEADERS = {b"retry-after", b"retry-after-ms", b"x-request-id"}
-
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""zlib's argument for each content coding that is decoded."""
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
@@ -113,7 +108,7 @@ class _StaleConnection(aiohttp.ClientConnectionError):
 
 
 class _Request(aiohttp.ClientRequest):
-    """Refuses to be sent on a reused connection on which anything arrived after the last response, if only its end."""
+    """A request that is not sent on a reused connection on which data, or its end, has arrived since the last response."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Called by aiohttp with a connection from its pool or a new one; raises `_StaleConnection`."""
@@ -154,23 +149,23 @@ class _Response(aiohttp.ClientResponse):
             raise httpx2.ReadError(type(error).__name__) from error
 
     def save_unread(self) -> None:
-        """To be called before aiohttp is told that the connection ended: it would discard what has not been read."""
+        """Saves what has not been read, before aiohttp is told that the connection ended and discards it."""
         if self.content.exception() is None:
             with suppress(RuntimeError):  # something is waiting for data: there is none
                 while data := self.content.read_nowait():
                     self._unread += data
 
     def break_off(self) -> None:
-        """To be called after that: aiohttp lets a reader wait if it could not parse the body."""
+        """Ends a pending read after that: if aiohttp cannot parse the body, it never does."""
         if not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientPayloadError())
 
 
 class _Guard(asyncio.BaseProtocol):
-    """Stands between a connection and aiohttp.
+    """Wraps aiohttp's protocol, and aborts the connection if data arrives between two responses.
 
     aiohttp's pool ignores what arrives on an idle connection: if a server sends one response too many, the next client would
-    receive it (https://github.com/aio-libs/aiohttp/issues/13656). Here it closes the connection.
+    receive it (https://github.com/aio-libs/aiohttp/issues/13656).
     """
 
     def __init__(self, protocol: ResponseHandler, transport: asyncio.Transport) -> None:
@@ -182,12 +177,12 @@ class _Guard(asyncio.BaseProtocol):
         """What asyncio calls: an attribute, because a method that passes the data on would cost 3% of a chunk."""
 
     def begin_request(self) -> None:
-        """To be called before a request is sent."""
+        """Passes what arrives on to aiohttp, from before the request is sent."""
         self.response = None
         self.data_received = self._protocol.data_received
 
     def end_response(self) -> None:
-        """Called by aiohttp before the connection goes back to the pool or is closed."""
+        """Passes nothing on; aiohttp calls this before the connection goes back to the pool or is closed."""
         self.data_received = self._abort
 
     def eof_received(self) -> None:
@@ -217,7 +212,7 @@ class _Body(httpx2.AsyncByteStream):
     def __init__(self, response: _Response) -> None:
         self._response = response
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        self.read = response.receive if encoding == "identity" else _Decompressor(response.receive, encoding).read
+        self.read = response.receive if encoding == "identity" else Decompressor(response.receive, encoding).read
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self.read():
@@ -226,31 +221,6 @@ class _Body(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         """Closes the connection if the body has not been received to its end."""
         self._response.close()
-
-
-class _Decompressor:
-    """Undoes one layer of gzip or deflate, in bounded steps: 300 bytes can stand for gigabytes."""
-
-    def __init__(self, receive: Callable[[], Awaitable[bytes]], encoding: str) -> None:
-        self._receive = receive
-        self._encoding = encoding
-        self._zlib = zlib.decompressobj(_WINDOW_BITS.get(encoding, 0))
-
-    async def read(self) -> bytes:
-        """The next bytes, at most `_MAX_STEP_BYTES`, `b""` at the end; raises `httpx2.DecodingError`."""
-        if self._encoding not in _WINDOW_BITS:
-            raise httpx2.DecodingError("unsupported content encoding")
-        try:
-            while not self._zlib.eof:
-                if data := self._zlib.unconsumed_tail:
-                    await asyncio.sleep(0)  # lets other requests run
-                elif not (data := await self._receive()):
-                    return self._zlib.flush()
-                if decompressed := self._zlib.decompress(data, _MAX_STEP_BYTES):
-                    return decompressed
-        except zlib.error as error:
-            raise httpx2.DecodingError("invalid compressed data") from error
-        return b""
 
 
 async def _read_error(body: _Body) -> bytes:

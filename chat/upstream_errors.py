@@ -19,11 +19,11 @@ from chat.errors import (
     InvalidResponse,
     RateLimited,
     UpstreamError,
-    UpstreamErrorEvent,
+    UpstreamErrorObject,
 )
 from chat.redaction import redact
 
-_MAX_RETRY_AFTER = 24 * 60 * 60
+_MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 _CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _REJECTIONS = {400, 413, 422}
 _REJECTION_TYPES = ("invalid_request_error", "content_filter", "context_length_exceeded")
@@ -43,7 +43,7 @@ def to_chat_error(error: BaseException, secrets: Iterable[str] = ()) -> ChatErro
         case openai.APIStatusError():
             sent = _error_object(_json(error.response.content))
             return _from_status(error.status_code, sent, secrets, retry_after(error.response.headers))
-        case UpstreamErrorEvent():
+        case UpstreamErrorObject():
             sent = _error_object(error.error)
             return _from_status(_status_of(sent), sent, secrets)
         case openai.APIConnectionError():
@@ -74,7 +74,7 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
 def _whole_seconds(seconds: float) -> int:
     if math.isnan(seconds):
         raise ValueError("not a number")
-    return math.ceil(min(max(seconds, 0), _MAX_RETRY_AFTER))
+    return math.ceil(min(max(seconds, 0), _MAX_RETRY_AFTER_SECONDS))
 
 
 def _from_status(status: int, sent: Mapping[str, Any], secrets: Iterable[str], wait: int | None = None) -> ChatError:

@@ -81,7 +81,7 @@ param chatSystemPrompt string = ''
 @description('Limit on the length of a completion, in tokens.')
 param chatMaxCompletionTokens string = ''
 
-@description('Seconds for the request body to arrive, for the first chunk, for each next one, or for a complete response.')
+@description('Seconds to wait for the request body, the first chunk, each further chunk, or a complete response.')
 param chatTimeout string = ''
 
 @description('Messages per request.')

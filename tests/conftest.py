@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from chat.client import get_client
-from chat.request_log import flush
+from chat.log_writer import flush
 from chat.settings import Settings, get_settings
 from local.host import Host
 from local.settings import APP_DIR, HostSection

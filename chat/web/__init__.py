@@ -1,1 +1,1 @@
-"""What serves the two pages and the OpenAPI document."""
+"""Serves the two pages and the OpenAPI document."""

@@ -51,14 +51,14 @@ def asset(name: str, request: Request) -> Response:
 
 
 def openapi_document(request: Request) -> Response:
-    """The OpenAPI document, which the tests hold against the service."""
+    """The OpenAPI document, which tests compare with the service."""
     return _response("openapi.json", request, {})
 
 
 def _response(name: str, request: Request, headers: dict[str, str]) -> Response:
     file = _file(name)
     headers |= {
-        # Browsers store the file, and ask each time whether it is still valid: a new version is loaded at once.
+        # Browsers cache the file and revalidate it each time, so that a new version is loaded at once.
         "Cache-Control": "no-cache",
         # Weak, because it is the same for the compressed file.
         "ETag": f'W/"{file.etag}"',

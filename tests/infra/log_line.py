@@ -6,8 +6,9 @@ import logging
 from pydantic import SecretStr
 
 from chat.errors import RateLimited
+from chat.log_writer import flush, logger
 from chat.metadata import Metadata
-from chat.request_log import RequestLog, flush, logger
+from chat.request_log import RequestLog
 from chat.settings import Settings
 
 
@@ -26,14 +27,14 @@ def _logged() -> list[dict[str, object]]:
     logger.addHandler(collector)
     for outcome in ("completed", "failed", "disconnected"):
         log = RequestLog("an-id", "chat", f"00-{'a' * 32}-{'b' * 16}-01")
-        log.authenticated("alice")
-        log.requested(Settings(openai_api_key=SecretStr("k")), stream=True)
-        log.started(200)
-        log.chunks(1)
+        log.set_client("alice")
+        log.set_request(Settings(openai_api_key=SecretStr("k")), stream=True)
+        log.set_first_chunk()
+        log.set_chunks(1)
         if outcome == "completed":
-            log.completed(Metadata("chatcmpl-1", "m", ["stop"], 1, 1, 1, 1))
+            log.set_completed(Metadata("chatcmpl-1", "m", ["stop"], 1, 1, 1, 1))
         elif outcome == "failed":
-            log.failed(RateLimited("Rate limit exceeded."))
+            log.set_failed(RateLimited("Rate limit exceeded."))
         log.write()
     flush()
     logger.removeHandler(collector)

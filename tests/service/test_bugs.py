@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from chat.formats import NdjsonFormat
-from chat.request_log import RequestLog, flush
+from chat.log_writer import flush
+from chat.request_log import RequestLog
 from tests.client import Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import OPENAI, streams
@@ -16,9 +17,9 @@ ERROR = {"message": "Internal server error.", "type": "server_error", "code": No
 @pytest.mark.parametrize(
     ("place", "method", "status", "sent"),
     [
-        (NdjsonFormat, "read", 500, {"error": ERROR}),
-        (NdjsonFormat, "chunks", 200, [{"error": ERROR}]),
-        (RequestLog, "completed", 200, OPENAI),
+        (NdjsonFormat, "parse_request", 500, {"error": ERROR}),
+        (NdjsonFormat, "encode_chunks", 200, [{"error": ERROR}]),
+        (RequestLog, "set_completed", 200, OPENAI),
     ],
     ids=["before the response", "mid-stream", "after the response"],
 )

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chat.request_log import RequestLog, flush
+from chat.log_writer import flush
+from chat.request_log import RequestLog
 from tests.client import Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import OPENAI, streams

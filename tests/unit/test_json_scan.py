@@ -1,4 +1,4 @@
-"""The scan accepts exactly what is a JSON object, and the log takes from it only what is safe to write."""
+"""The check accepts exactly what is a JSON object, and the log takes from it only what is safe to write."""
 
 import json
 from typing import Any
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from chat.errors import InvalidResponse, UpstreamErrorEvent
-from chat.json_scan import scan, scan_all, value
+from chat.errors import InvalidResponse, UpstreamErrorObject
+from chat.json_scan import check, find_keys, parse
 from chat.metadata import Metadata
 from tests.client import KEY
 
@@ -37,10 +37,10 @@ def test_accepts_what_is_a_json_object(data: dict[str, Any], position: int, inse
     at = position % (len(text) + 1)
     mutated = text[:at] + insertion + text[at:]
     try:
-        scan(mutated)
+        check(mutated)
     except InvalidResponse:
         assert not is_json_object(mutated)
-    except UpstreamErrorEvent:
+    except UpstreamErrorObject:
         pass
     else:
         assert is_json_object(mutated)
@@ -49,29 +49,29 @@ def test_accepts_what_is_a_json_object(data: dict[str, Any], position: int, inse
 @pytest.mark.parametrize("text", [r'"\ud800"', r'"\udfff\ud83d\ude00"', r'"\\ud800"', r'{"\uD800": "\uDbff"}'])
 def test_accepts_lone_surrogates(text: str) -> None:
     assert is_json_object(f'{{"a": {text}}}'.encode())
-    scan(f'{{"a": {text}, "choices": []}}'.encode())
+    check(f'{{"a": {text}, "choices": []}}'.encode())
 
 
 @pytest.mark.parametrize("error", ["null", "false", '""', "{}", "[]", "0"])
 def test_empty_error_is_not_an_error(error: str) -> None:
-    assert scan(f'{{"error": {error}}}'.encode()).error == Raw(error.encode())
+    assert check(f'{{"error": {error}}}'.encode()).error == Raw(error.encode())
 
 
 def test_error_is_raised() -> None:
-    with pytest.raises(UpstreamErrorEvent) as raised:
-        scan(b'{"error": {"message": "no"}, "choices": []}')
+    with pytest.raises(UpstreamErrorObject) as raised:
+        check(b'{"error": {"message": "no"}, "choices": []}')
     assert raised.value.error == {"message": "no"}
 
 
 def test_value_has_a_maximum_size() -> None:
-    assert value(b"[" + b" " * 1000 + b"]") == []
+    assert parse(b"[" + b" " * 1000 + b"]", 1002) == []
     with pytest.raises(InvalidResponse):
-        value(b"[" + b" " * (4 << 20) + b"]")
+        parse(b"[" + b" " * 1000 + b"]", 1001)
 
 
 @given(st.dictionaries(keys, json_values))
 def test_metadata_is_safe_for_anything(data: dict[str, Any]) -> None:
-    check(metadata_of(data))
+    check_is_safe(metadata_of(data))
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_metadata_is_safe_for_anything(data: dict[str, Any]) -> None:
 )
 def test_metadata_has_only_identifiers_and_integers(data: dict[str, Any]) -> None:
     metadata = metadata_of(data)
-    check(metadata)
+    check_is_safe(metadata)
     assert metadata.input_tokens is metadata.output_tokens is metadata.reasoning_output_tokens is None
     assert metadata.response_id is metadata.model is None
 
 
 def metadata_of(data: dict[str, Any]) -> Metadata:
     metadata = Metadata()
-    metadata.update(scan_all(json.dumps(data).encode()))
+    metadata.update(find_keys(json.dumps(data).encode()))
     return metadata
 
 
-def check(metadata: Metadata) -> None:
+def check_is_safe(metadata: Metadata) -> None:
     text = "".join([metadata.response_id or "", metadata.model or "", *metadata.finish_reasons])
     assert text.isascii()
     assert not set(text) & set(" \n\"'{}")

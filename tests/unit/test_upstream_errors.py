@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.errors import ChatError, UpstreamErrorEvent
+from chat.errors import ChatError, UpstreamErrorObject
 from chat.formats import NdjsonFormat, ProtocolFormat
 from chat.upstream_errors import retry_after, to_chat_error
 from tests.client import KEY
@@ -26,7 +26,7 @@ dates = st.sampled_from(["Wed, 21 Oct 2015 07:28:00 GMT", "Mon, 01 Jan 0001 00:0
 
 def check(error: ChatError) -> None:
     assert 400 <= error.status <= 599
-    body = json.loads(NdjsonFormat().error(error))["error"]
+    body = json.loads(NdjsonFormat().encode_error(error))["error"]
     assert isinstance(body["message"], str)
     assert len(body["message"]) <= 2048
     assert isinstance(body["type"], str)
@@ -34,7 +34,7 @@ def check(error: ChatError) -> None:
     assert KEY not in f"{body} {error.reason}"
     assert len(error.reason) < 300
     assert error.retry_after is None or type(error.retry_after) is int
-    assert json.loads(ProtocolFormat(stream=True).error(error)).keys() == {"error"}
+    assert json.loads(ProtocolFormat(stream=True).encode_error(error)).keys() == {"error"}
 
 
 def status_error(status: int, body: bytes, wait: str = "") -> openai.APIStatusError:
@@ -45,7 +45,7 @@ def status_error(status: int, body: bytes, wait: str = "") -> openai.APIStatusEr
 
 @given(json_values | errors)
 def test_any_error_event(error: object) -> None:
-    check(to_chat_error(UpstreamErrorEvent(error), [KEY]))
+    check(to_chat_error(UpstreamErrorObject(error), [KEY]))
 
 
 @given(st.integers(300, 599), json_values | errors | st.fixed_dictionaries({"error": errors}), waits)
@@ -87,7 +87,7 @@ def test_time_grows_linearly_with_the_body(unit: str) -> None:
         started = process_time()
         for body in bodies:
             to_chat_error(status_error(400, body), [KEY])
-        to_chat_error(UpstreamErrorEvent({"message": text, "code": text}), [KEY])
+        to_chat_error(UpstreamErrorObject({"message": text, "code": text}), [KEY])
         return process_time() - started
 
     seconds(1000)

@@ -1,4 +1,4 @@
-"""The list of models, as OpenAI's API has it: the one that this service uses."""
+"""OpenAI's list of models, with the one model of this service."""
 
 import json
 
@@ -7,10 +7,8 @@ from fastapi import Request, Response
 from chat.access import authenticate
 from chat.errors import ChatError
 from chat.formats import OpenAIFormat
-from chat.response import error_headers
+from chat.response import HEADERS, error_headers
 from chat.settings import get_settings
-
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def list_models(request: Request) -> Response:
@@ -19,8 +17,8 @@ def list_models(request: Request) -> Response:
         settings = get_settings()
         authenticate(request.headers, settings.api_keys)
     except ChatError as error:
-        content, status, headers = OpenAIFormat().error(error), error.status, error_headers(error)
+        content, status, headers = OpenAIFormat().encode_error(error), error.status, error_headers(error)
     else:
         model = {"id": settings.model, "object": "model", "created": 0, "owned_by": settings.provider}
         content, status, headers = json.dumps({"object": "list", "data": [model]}).encode(), 200, {}
-    return Response(content, status, _HEADERS | headers, media_type="application/json")
+    return Response(content, status, HEADERS | headers, media_type="application/json")
