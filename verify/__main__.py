@@ -1,4 +1,4 @@
-"""Checks a running instance against the contract, and prints a line per promise: `make verify [URL=…] [KEY=…]`."""
+"""Checks a running instance against the contract, and prints a line per check: `make verify [URL=…] [KEY=…]`."""
 
 import argparse
 import asyncio
@@ -9,14 +9,14 @@ import httpx2
 import openai
 
 from verify.checks import CHECKS, Check
-from verify.instance import CheckFailed, Instance, NotChecked
+from verify.instance import CheckFailed, CheckSkipped, Instance
 
 _CHECK_SECONDS = 150
 _WIDTH = 60
 
 
 def main() -> None:
-    """Exits with 1 if a promise is not kept, and with 2 if the instance cannot be reached."""
+    """Exits with 1 if a check fails, and with 2 if the instance cannot be reached."""
     parser = argparse.ArgumentParser(prog="python -m verify", description=__doc__)
     parser.add_argument("--url", default="http://localhost:7071", help="the address of the instance, without a path")
     parser.add_argument("--key", default="", help="its function key")
@@ -27,7 +27,7 @@ def main() -> None:
         metavar="PORT",
         help="start the fake model server on this port, which is the instance's OPENAI_BASE_URL, and check every fault, too",
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="check only the promises that contain this text")
+    parser.add_argument("--only", default="", metavar="TEXT", help="run only the checks whose names contain this text")
     options = parser.parse_args()
     instance = Instance(options.url, options.key, options.api_key)
     sys.exit(asyncio.run(_verify(instance, options.fake_model_port, options.only)))
@@ -41,7 +41,7 @@ async def _verify(instance: Instance, fake_model_port: int | None, only: str) ->
         from verify.faults import FakeModel, fault_checks  # noqa: PLC0415
 
         checks |= fault_checks(FakeModel(await ModelServer.start(fake_model_port)))
-    checks = {promise: check for promise, check in checks.items() if only in promise}
+    checks = {name: check for name, check in checks.items() if only in name}
     print(f"Checking {instance.url}\n", flush=True)
     try:
         await instance.get("openapi.json")
@@ -49,31 +49,31 @@ async def _verify(instance: Instance, fake_model_port: int | None, only: str) ->
         print(f"It cannot be reached: {type(error).__name__}.")
         return 2
     started = monotonic()
-    outcomes = [await _run(promise, check, instance) for promise, check in checks.items()]
-    kept, failed, unchecked = (outcomes.count(outcome) for outcome in ("ok", "FAIL", "–"))
+    outcomes = [await _run(name, check, instance) for name, check in checks.items()]
+    passed, failed, skipped = (outcomes.count(outcome) for outcome in ("ok", "FAIL", "–"))
     print(
-        f"\n{kept} of {len(checks)} promises kept, {failed} not, {unchecked} not checked, in {monotonic() - started:.0f} s."
+        f"\n{passed} of {len(checks)} checks passed, {failed} failed, {skipped} skipped, in {monotonic() - started:.0f} s."
     )
     return 1 if failed else 0
 
 
-async def _run(promise: str, check: Check, instance: Instance) -> str:
+async def _run(name: str, check: Check, instance: Instance) -> str:
     """Runs a check, prints its line, and returns its outcome."""
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             outcome, result = "ok", await check(instance)
     except CheckFailed as failure:
         outcome, result = "FAIL", str(failure)
-    except NotChecked as reason:
-        outcome, result = "–", f"not checked: {reason}"
+    except CheckSkipped as reason:
+        outcome, result = "–", f"skipped: {reason}"
     except openai.AuthenticationError as error:
         required = error.code == "invalid_api_key" and not instance.api_key
-        outcome, result = ("–", "not checked: API_KEY is required") if required else ("FAIL", str(error))
+        outcome, result = ("–", "skipped: API_KEY is required") if required else ("FAIL", str(error))
     except TimeoutError:
         outcome, result = "FAIL", f"no result within {_CHECK_SECONDS} s"
     except (httpx2.HTTPError, openai.OpenAIError, ValueError, LookupError, TypeError) as error:
         outcome, result = "FAIL", f"{type(error).__name__}: {error}"
-    print(f"  {outcome:<5} {promise:<{_WIDTH}}  {result}", flush=True)
+    print(f"  {outcome:<5} {name:<{_WIDTH}}  {result}", flush=True)
     return outcome
 
 

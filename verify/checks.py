@@ -1,4 +1,4 @@
-"""The promises that need nothing but the instance's address and key, each a function that returns what it measured."""
+"""The checks that need nothing but the instance's address and key: each is a function that returns what it measured."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import openai
 
-from verify.instance import LONG_QUESTION, CheckFailed, Instance, NotChecked, Stream, expect, question
+from verify.instance import LONG_QUESTION, CheckFailed, CheckSkipped, Instance, Stream, expect, question
 
 type Check = Callable[[Instance], Awaitable[str]]
 
@@ -23,11 +23,11 @@ _DEFAULT_MAX_BYTES = 1024 * 1024
 _MIN_STREAMED_SHARE = 0.2
 
 
-def check(promise: str) -> Callable[[Check], Check]:
-    """Adds a check, with the promise that the table shows."""
+def check(name: str) -> Callable[[Check], Check]:
+    """Adds a check, with the name that the table shows."""
 
     def add(function: Check) -> Check:
-        CHECKS[promise] = function
+        CHECKS[name] = function
         return function
 
     return add
@@ -172,7 +172,7 @@ async def _invalid(instance: Instance) -> str:
 async def _too_large(instance: Instance) -> str:
     response = await instance.post("chat", b" " * (_DEFAULT_MAX_BYTES + 1))
     if response.status_code == 400:
-        raise NotChecked("this instance accepts more than the default of 1 MiB")
+        raise CheckSkipped("this instance accepts more than the default of 1 MiB")
     expect(response.status_code == 413, f"{response.status_code} {response.text[:200]}")
     return str(response.json()["error"]["message"])
 
@@ -200,7 +200,7 @@ async def _not_found(instance: Instance) -> str:
 @check("401 without a key and with a wrong one")
 async def _unauthorized(instance: Instance) -> str:
     if not instance.key and not instance.api_key:
-        raise NotChecked("no KEY was given")
+        raise CheckSkipped("no KEY was given")
     tried = []
     for path, key, right in [
         ("chat", "x-functions-key", instance.key),

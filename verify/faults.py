@@ -62,7 +62,7 @@ async def _stream_like_a_model(exchange: Exchange, words: int) -> None:
 
 
 def fault_checks(model: FakeModel) -> dict[str, Check]:
-    """The checks by their promises."""
+    """The checks, by name."""
 
     async def before_first_chunk(instance: Instance) -> str:
         model.respond_with("before the first chunk", never_responds)

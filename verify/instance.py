@@ -18,11 +18,11 @@ _TIMEOUT = httpx2.Timeout(120, connect=60)
 
 
 class CheckFailed(Exception):
-    """A promise is not kept; the message has what was received instead."""
+    """The instance does not do what the contract says; the message has what was received instead."""
 
 
-class NotChecked(Exception):
-    """A promise cannot be checked here; the message has the reason."""
+class CheckSkipped(Exception):
+    """This cannot be checked here; the message has the reason."""
 
 
 def expect(condition: object, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""`make verify` against the local host: it passes where every promise is kept, and names the one that is not."""
+"""`make verify` against the local host: it passes where the contract is kept, and names the check that fails."""
 
 import asyncio
 import re
@@ -47,7 +47,7 @@ def failures(output: str) -> list[str]:
 
 
 @pytest.mark.timeout(240)
-async def test_every_promise_and_every_fault_in_front_of_the_fake_model_server() -> None:
+async def test_every_check_and_every_fault_pass_in_front_of_the_fake_model_server() -> None:
     async with instance() as (url, fake_model):
         status, output = await verify(url, *fake_model)
     assert status == 0, output
