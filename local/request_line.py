@@ -20,7 +20,7 @@ class RequestLineFilter(logging.Filter):
 
 
 def request_line(entry: dict[str, Any]) -> str:
-    """The line for an entry: its status, what came of the request, and how long it took.
+    """The line for an entry: its status, its outcome, and how long it took.
 
     200  28 tokens  0.2 s, first chunk 36 ms
     502  could not connect

@@ -11,7 +11,7 @@ _OPENAI = "https://api.openai.com/v1"
 
 
 class Upstream(BaseModel):
-    """A model server. `reason` is a sentence: why it is used."""
+    """A model server. `reason` is a sentence that explains the choice."""
 
     model: str
     url: str

@@ -102,10 +102,10 @@ async def _closed(exchange: Exchange) -> str:
 
 def _outcomes(model: FakeModel, faults: list[Fault]) -> Check:
     async def check(instance: Instance) -> str:
-        places = asyncio.Semaphore(1 if faults[0].previous else _AT_ONCE)
+        slots = asyncio.Semaphore(1 if faults[0].previous else _AT_ONCE)
 
         async def outcome(fault: Fault) -> str:
-            async with places:
+            async with slots:
                 return await _outcome(model, instance, fault)
 
         outcomes = Counter(await asyncio.gather(*map(outcome, faults)))

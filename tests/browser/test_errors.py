@@ -223,7 +223,7 @@ async def test_a_real_model_says_that_a_question_is_too_long(page: Page, real_si
     await expect(page.get_by_role("alert")).to_contain_text("The conversation is too long.", timeout=30_000)
 
 
-async def test_it_is_offered_again_until_the_conversation_is_short_enough(
+async def test_the_conversation_can_be_shortened_until_it_is_short_enough(
     page: Page, site: str, model_server: ModelServer
 ) -> None:
     model_server.respond_with(too_long(*TOO_LONG["OpenAI"], max_length=100))

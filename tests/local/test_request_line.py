@@ -48,7 +48,7 @@ USAGE = {"gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 28}
         ({}, "---  failed"),
     ],
 )
-def test_says_what_came_of_a_request(entry: dict[str, Any], line: str) -> None:
+def test_shows_the_outcome_of_a_request(entry: dict[str, Any], line: str) -> None:
     assert request_line(entry) == line
 
 

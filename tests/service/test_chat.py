@@ -38,7 +38,7 @@ async def test_complete_response_is_the_completion_as_received(service: Service,
         assert await response.json() == COMPLETION
 
 
-async def test_request_upstream_has_the_system_prompt_and_asks_for_usage(
+async def test_request_upstream_has_the_system_prompt_and_requests_usage(
     service: Service, model: ModelServer, configure: Configure
 ) -> None:
     configure(OPENAI_BASE_URL=model.url, OPENAI_MODEL="m", CHAT_SYSTEM_PROMPT="Be brief.", CHAT_MAX_COMPLETION_TOKENS="99")

@@ -21,7 +21,7 @@ from tests.fakes.responses import AZURE, OPENAI, never_responds, responds, strea
 TOKEN = "an.entra.token"
 
 
-async def test_openai(configure: Configure) -> None:
+async def test_request_to_openai(configure: Configure) -> None:
     configure(OPENAI_API_KEY="sk-1")
     client = get_client()
     assert str(client.base_url) == "https://api.openai.com/v1/"
@@ -30,7 +30,9 @@ async def test_openai(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize(("key", "sent"), [("", "Bearer none"), ("sk-2", "Bearer sk-2")])
-async def test_compatible_server(service: Service, model: ModelServer, configure: Configure, key: str, sent: str) -> None:
+async def test_request_to_a_compatible_server(
+    service: Service, model: ModelServer, configure: Configure, key: str, sent: str
+) -> None:
     configure(OPENAI_BASE_URL=f"{model.url}/v1", OPENAI_API_KEY=key, OPENAI_MODEL="qwen3")
     model.respond_with(streams(OPENAI))
     assert await service.send() == (200, OPENAI)

@@ -56,7 +56,7 @@ async def test_python_client_receives_a_stream(client: AsyncOpenAI, model: Model
     assert [dumped(chunk) async for chunk in stream] == with_choices(OPENAI)
 
 
-async def test_python_client_receives_usage_if_it_asks_for_it(client: AsyncOpenAI, model: ModelServer) -> None:
+async def test_python_client_receives_requested_usage(client: AsyncOpenAI, model: ModelServer) -> None:
     model.respond_with(streams(OPENAI))
     stream = await client.chat.completions.create(
         model="any", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
@@ -73,7 +73,7 @@ async def test_python_client_receives_a_completion(client: AsyncOpenAI, model: M
     assert dumped(completion) == COMPLETION
 
 
-async def test_synchronous_python_client(service: Service, model: ModelServer) -> None:
+async def test_synchronous_python_client_receives_a_stream_and_a_completion(service: Service, model: ModelServer) -> None:
     model.respond_with(streams(OPENAI), responds(200, COMPLETION))
 
     def use() -> tuple[list[str | None], str | None]:
@@ -120,7 +120,7 @@ async def test_python_client_parses_structured_output(client: AsyncOpenAI, model
     assert model.requests[0].json["response_format"]["json_schema"]["name"] == "City"
 
 
-async def test_python_client_knows_the_invocation(client: AsyncOpenAI, model: ModelServer, logged: Logged) -> None:
+async def test_python_client_has_the_request_id(client: AsyncOpenAI, model: ModelServer, logged: Logged) -> None:
     model.respond_with(responds(200, COMPLETION))
     completion = await client.chat.completions.create(model="any", messages=MESSAGES)
     (line,) = await logged()

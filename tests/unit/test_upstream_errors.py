@@ -49,7 +49,7 @@ def test_any_error_event(error: object) -> None:
 
 
 @given(st.integers(300, 599), json_values | errors | st.fixed_dictionaries({"error": errors}), waits)
-def test_any_status_body_and_wait(status: int, body: object, wait: str) -> None:
+def test_any_status_body_and_wait_becomes_an_error(status: int, body: object, wait: str) -> None:
     check(to_chat_error(status_error(status, json.dumps(body).encode(), wait), [KEY]))
 
 
