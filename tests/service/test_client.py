@@ -21,7 +21,7 @@ from tests.fakes.responses import AZURE, OPENAI, never_responds, responds, strea
 TOKEN = "an.entra.token"
 
 
-async def test_request_to_openai(configure: Configure) -> None:
+async def test_client_for_openai_has_its_url_and_key(configure: Configure) -> None:
     configure(OPENAI_API_KEY="sk-1")
     client = get_client()
     assert str(client.base_url) == "https://api.openai.com/v1/"
