@@ -204,6 +204,20 @@ async def test_everything_is_visible_in_forced_colors(browser: Browser, site: st
     await page.close()
 
 
+async def test_buttons_have_readable_text_in_forced_colors(browser: Browser, site: str) -> None:
+    page = await browser.new_page(forced_colors="active")
+    await page.goto(f"{site}/chat?code=a-key")
+    await button(page, "Function key").click()
+    # The browser paints the background of the page behind text.
+    canvas = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    await expect(button(page, "Use this key")).not_to_have_css("color", canvas)
+    await page.goto(f"{site}/docs")
+    await page.locator(".opblock-summary-control").first.click()
+    for selector in (".opblock-summary-method", ".execute", ".info small"):
+        await expect(page.locator(f"#docs {selector}").first).not_to_have_css("color", canvas)
+    await page.close()
+
+
 async def test_reduced_motion_reaches_pseudo_elements(browser: Browser, site: str, model_server: ModelServer) -> None:
     steps = Steps(text_chunks("Hi"))
     model_server.respond_with(steps)
@@ -212,7 +226,7 @@ async def test_reduced_motion_reaches_pseudo_elements(browser: Browser, site: st
         await page.goto(f"{site}/chat")
         await send(page, "Hello")
         await expect(page.locator("article.running")).to_be_visible()
-        dot = "() => getComputedStyle(document.querySelector('.assistant .content'), '::before').animationName"
+        dot = "() => getComputedStyle(document.querySelector('.assistant .content'), '::after').animationName"
         assert await page.evaluate(dot) == animation
         await page.close()
 
@@ -307,6 +321,32 @@ async def test_a_phone_needs_no_sideways_scrolling(phone: Page, site: str, model
     await expect(phone.get_by_label("Your message")).to_be_in_viewport()
     for name in ("Function key", "Download", "New chat"):
         await expect(button(phone, name)).to_be_in_viewport(ratio=1)
+
+
+async def test_the_function_key_fits_a_phone(phone: Page, site: str) -> None:
+    await phone.goto(f"{site}/chat?code=a-key")
+    await phone.get_by_label("Your message").fill("Hello")
+    await button(phone, "Send").tap()
+    await completed(phone)
+    await expect_one_line(phone, "New chat", "Download", "Function key")
+    assert await phone.evaluate("document.documentElement.scrollWidth") == 320
+    await button(phone, "Function key").tap()
+    await expect_one_line(phone, "Use this key", "Remove key")
+
+
+async def expect_one_line(page: Page, *names: str) -> None:
+    for name in names:
+        box = await button(page, name).bounding_box()
+        assert box, name
+        assert box["height"] < 48, f"{name} is on several lines"
+
+
+async def test_the_empty_page_is_not_scrolled(browser: Browser, site: str) -> None:
+    page = await browser.new_page(viewport={"width": 640, "height": 256})
+    await page.goto(f"{site}/chat")
+    await expect(button(page, "Send")).to_be_enabled()
+    await expect(page.get_by_role("heading", name="What would you like to know?")).to_be_in_viewport()
+    await page.close()
 
 
 async def test_enter_breaks_the_line_on_a_phone(phone: Page, site: str) -> None:

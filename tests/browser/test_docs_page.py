@@ -141,6 +141,17 @@ async def test_nothing_is_loaded_from_elsewhere(page: Page, site: str) -> None:
     assert [url for url in requested if not url.startswith((site, "data:"))] == []
 
 
+@pytest.mark.parametrize("width", [390, 1100])
+async def test_long_lines_scroll_in_their_example(browser: Browser, site: str, width: int) -> None:
+    page = await browser.new_page(viewport={"width": width, "height": 800})
+    for path in ("/api/chat", "/api/v1/chat/completions"):
+        chat = await open_operation(page, site, path)
+        await execute(page, chat)
+        await expect(chat.locator(".live-responses-table")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
+    await page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("forced_colors", ["none", "active"])
 async def test_axe_finds_nothing(

@@ -87,6 +87,15 @@ CASES = {
     "\\[ open\n\n- item": '<p>[ open</p><ul dir="ltr"><li><p>item</p></li></ul>',
     "`$$` is the process\n- item": '<p><code>$$</code> is the process</p><ul dir="ltr"><li><p>item</p></li></ul>',
     "It costs $5 or *$6*.": "<p>It costs $5 or <em>$6</em>.</p>",
+    r"So $\frac{a}{b}\,dx$ and $a_1*b*c_2$.": (
+        r'<p>So <span class="math">$\frac{a}{b}\,dx$</span> and <span class="math">$a_1*b*c_2$</span>.</p>'
+    ),
+    "*$5*-$10, $ x$, $x $, $x\ny$": "<p><em>$5</em>-$10, $ x$, $x $, $x<br>y$</p>",
+    "a<br>b<BR/>c<br />d <break>": "<p>a<br>b<br>c<br>d &lt;break&gt;</p>",
+    "(https://a.test/b_(c)), (https://a.test/d).": (
+        f"<p>({LINK.format('https://a.test/b_(c)', 'https://a.test/b_(c)')}), "
+        f"({LINK.format('https://a.test/d', 'https://a.test/d')}).</p>"
+    ),
 }
 
 
@@ -172,7 +181,10 @@ FRAGMENTS = [
         "\\]",
     ),
     *(
+        "$",
+        "$x$",
         "$$",
+        "<br>",
         "\n",
         "\n\n",
         "\n- ",
@@ -234,7 +246,12 @@ HOSTILE = [
         "\\",
         "\\[",
         "\\(",
+        "$",
+        "$a",
+        "$a ",
+        "$\\",
         "$$",
+        "<br",
         "\n",
     ),
     *(

@@ -122,6 +122,23 @@ async def test_the_arrow_keys_of_the_message_do_not_end_following(page: Page) ->
     assert await is_followed(page)
 
 
+@pytest.mark.parametrize("text", ["", "text", "- item", "```\ncode", "| a |\n|---|\n| b |"])
+async def test_a_dot_shows_that_the_response_is_running(page: Page, site: str, model_server: ModelServer, text: str) -> None:
+    steps = Steps(text_chunks(text))
+    model_server.respond_with(steps)
+    await page.goto(f"{site}/chat")
+    await send(page, "Hello")
+    steps.step()
+    steps.step()
+    if text:
+        await expect(responses(page)).not_to_be_empty()
+    dots = await page.locator(".running").evaluate(
+        """(article) => [...article.querySelectorAll(".content, .content > *")]
+            .filter((element) => getComputedStyle(element, "::after").animationName === "breathe").length"""
+    )
+    assert dots == 1
+
+
 async def test_code_can_be_used_while_it_grows(page: Page, site: str, model_server: ModelServer) -> None:
     wide = "wide " * 100
     steps = Steps(text_chunks("```py\n", f"x = 1  # {wide}\n", "y = 2", "\nz = 3"))

@@ -4,7 +4,6 @@ import { openConversation, restorePrevious } from "./conversation.js";
 import { Container, node } from "./elements.js";
 import { followEnd, scrollToEnd, watchScrolling } from "./follow.js";
 import { functionKey, takeKeyFromAddress } from "./key.js";
-import { openKeyDialog } from "./key-dialog.js";
 import { MessageView } from "./message.js";
 import { ServiceError, requestCompletion } from "./service.js";
 import { storedItem } from "./storage.js";
@@ -28,6 +27,7 @@ let articles = new Container(at("messages"));
 let running = null; // aborts the response that is arriving
 let draftBefore = null; // the draft to restore when the last question has been edited
 let removed = null; // what New chat removed
+let whenKeyChanged; // what the key dialog calls
 
 watchScrolling(at("to-end"));
 question.value ||= draft.get() ?? "";
@@ -59,7 +59,7 @@ question.addEventListener("keydown", (event) => {
   at("composer").requestSubmit();
 });
 question.addEventListener("input", () => {
-  draft.set(question.value);
+  draft.set(draftBefore ?? question.value);
   fitQuestion();
 });
 at("send").disabled = false;
@@ -68,8 +68,7 @@ const conversation = await opening;
 conversation.messages.forEach(show);
 fitQuestion();
 refresh();
-scrollToEnd();
-if (!isPhone) question.focus();
+if (!isPhone) question.focus({ preventScroll: true });
 if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
 if (resuming.get()) {
   resuming.remove();
@@ -105,7 +104,14 @@ at("download").addEventListener("click", () => {
   node("a", { href, download: `chat-${new Date().toISOString().slice(0, 10)}.md` }).click();
   URL.revokeObjectURL(href);
 });
-at("change-key").addEventListener("click", () => openKeyDialog("It is sent with every message.", () => refresh()));
+at("change-key").addEventListener("click", () => openKeyDialog("It is sent with every message."));
+at("cancel-key").addEventListener("click", () => at("key-dialog").close());
+at("forget-key").addEventListener("click", () => changeKey(null));
+at("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const key = at("key").value.trim();
+  if (key) changeKey(key);
+});
 
 // The last event that a page on a phone is sure to get.
 document.addEventListener("visibilitychange", () => document.hidden && save());
@@ -156,6 +162,7 @@ async function complete(focused, previous) {
     const isExpected = error instanceof ServiceError;
     if (abort.signal.aborted) note = { text: abort.signal.reason };
     else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action: error.action };
+    if (note.action === "shorten" && toSend.length === 1) note.action = "edit";
     if (!abort.signal.aborted && !isExpected) console.error(error);
   }
   abort.abort(); // nothing more is read
@@ -173,7 +180,7 @@ async function complete(focused, previous) {
   refresh();
   save();
   announce(note?.failed ? "" : [view.text, note?.text].join(" "));
-  if (note?.action === "key") openKeyDialog(note.text, (hasKey) => (hasKey ? regenerate() : refresh()));
+  if (note?.action === "key") openKeyDialog(note.text, () => (functionKey.get() ? regenerate() : refresh()));
 }
 
 /** Requests the response to the last question again. */
@@ -185,8 +192,8 @@ function regenerate() {
 }
 
 function shorten() {
-  if (conversation.dropOldest()) regenerate();
-  else edit();
+  conversation.dropOldest();
+  regenerate();
 }
 
 function signIn() {
@@ -211,7 +218,7 @@ function endEdit() {
 
 function setQuestion(text) {
   question.value = text;
-  draft.set(text);
+  draft.set(draftBefore ?? text);
   fitQuestion();
 }
 
@@ -277,7 +284,7 @@ function refresh(focused = document.activeElement) {
   if (conversation.start > 0 && first) views.get(first).element.before(at("dropped"));
   at("dropped").hidden = conversation.start === 0;
   keepFocus(focused);
-  followEnd();
+  if (!isEmpty) followEnd();
 }
 
 /** Moves the focus to what takes its place, if what had it is gone. */
@@ -295,8 +302,27 @@ function announce(text) {
   at("status").textContent = text;
 }
 
+// The function key.
+
 /** Lets no link replace the stored key without confirmation. */
 function confirmKey() {
   const reason = "The link to this page has a different function key from the one stored here. Use it instead?";
-  openKeyDialog(reason, () => refresh(), keyInAddress);
+  openKeyDialog(reason, refresh, keyInAddress);
+}
+
+/** Opens the dialog in which somebody enters, replaces or removes the key; `changed` is called afterwards. */
+function openKeyDialog(reason, changed = refresh, key = functionKey.get()) {
+  whenKeyChanged = changed;
+  at("key-reason").textContent = reason;
+  at("key").value = key ?? "";
+  at("forget-key").hidden = !functionKey.get();
+  at("key-dialog").showModal();
+  at("key").select();
+}
+
+function changeKey(key) {
+  if (key) functionKey.set(key);
+  else functionKey.remove();
+  at("key-dialog").close();
+  whenKeyChanged();
 }

@@ -44,7 +44,7 @@ export class Conversation {
     return sent.map(({ role, content }) => ({ role, content }));
   }
 
-  /** Stops sending the older half of what is sent before the last question. Returns whether there was any. */
+  /** Stops sending the older half of what is sent before the last question. */
   dropOldest() {
     const end = this.messages.lastIndexOf(this.lastQuestion);
     const sizes = this.messages.map(({ content }, i) => (i < end && this.isSent(i) ? content.length : 0));
@@ -52,7 +52,6 @@ export class Conversation {
     for (let dropped = 0; dropped < half || this.messages[this.start].role !== "user"; this.start++) {
       dropped += sizes[this.start];
     }
-    return half > 0;
   }
 
   /** Stores the conversation. Returns whether that worked. */

@@ -9,8 +9,11 @@ const MAX_DEPTH = 10;
 /** The browser lays out the text of a growing element anew: one with this many characters is full. */
 const MAX_ELEMENT = 10_000;
 
-const TOKEN = /\n|\\|`+|\$\$|\*+|_+|~+|!?\[|\]|<|https?:\/\//g;
+const TOKEN = /\n|\\|`+|\$\$?|\*+|_+|~+|!?\[|\]|<|https?:\/\//g;
 const EMPHASIS = { "*": "em", "**": "strong", _: "em", __: "strong", "~~": "del" };
+/** As Pandoc has it: "$5 to $10" is no mathematics. */
+const INLINE_MATH = /\$(?!\s)(?:[^$\\\n]|\\.)+(?<!\s)\$(?!\d)/y;
+const BREAK = /<br *\/?>/iy;
 const AUTOLINK = /<(https?:\/\/[^\s<>]+|mailto:[^\s<>]+)>/y;
 const ADDRESS = /https?:\/\/[^\s<>"`|[\]]+/y;
 const LINK_TARGET =
@@ -233,10 +236,11 @@ function tokenize(text, before) {
         token = findCode(at, mark.length) ?? { end: at + mark.length, node: mark };
         break;
       case "$":
-        token = mathToken(at, "$");
+        token = mark === "$" ? inlineMath(text, at) : mathToken(at, "$");
         break;
       case "<":
-        token = autolink(text, at);
+        BREAK.lastIndex = at;
+        token = BREAK.test(text) ? { end: BREAK.lastIndex, node: element("br") } : autolink(text, at);
         break;
       case "h":
         token = !isWord(text[at - 1] ?? before) && bareAddress(text, at);
@@ -299,6 +303,12 @@ function codeFinder(text) {
   };
 }
 
+function inlineMath(text, at) {
+  INLINE_MATH.lastIndex = at;
+  const found = INLINE_MATH.exec(text.slice(0, at + MAX_SPAN));
+  return found && { end: at + found[0].length, node: math(found[0]) };
+}
+
 function autolink(text, at) {
   AUTOLINK.lastIndex = at;
   const found = AUTOLINK.exec(text.slice(0, at + MAX_ADDRESS));
@@ -310,9 +320,9 @@ function bareAddress(text, at) {
   const found = ADDRESS.exec(text.slice(0, at + MAX_ADDRESS))?.[0];
   if (!found) return undefined;
   // What ends the sentence is not part of the address; a parenthesis is if it is opened inside.
-  const ending = found.includes("(") ? ".,:;!?*_~'" : ").,:;!?*_~'";
+  let unopened = found.split(")").length - found.split("(").length;
   let end = found.length;
-  while (ending.includes(found[end - 1])) end--;
+  while (".,:;!?*_~'".includes(found[end - 1]) || (found[end - 1] === ")" && unopened-- > 0)) end--;
   const address = found.slice(0, end);
   return { end: at + end, node: isSafe(address) ? link(address, [address]) : address };
 }

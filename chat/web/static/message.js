@@ -3,7 +3,12 @@
 import { button, copyButton, node } from "./elements.js";
 import { Markdown, showMarkdown } from "./markdown.js";
 
-const REMEDIES = { shorten: "Continue without the oldest messages", signIn: "Sign in", regenerate: "Try again" };
+const REMEDIES = {
+  edit: "Edit message",
+  shorten: "Continue without the oldest messages",
+  signIn: "Sign in",
+  regenerate: "Try again",
+};
 
 /** The element of a message. `actions` has a function for each button: `edit`, `regenerate`, `shorten` and `signIn`. */
 export class MessageView {
