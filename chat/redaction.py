@@ -10,6 +10,8 @@ from collections.abc import Iterable
 MAX_TEXT_LENGTH = 2048
 """The maximum length of the text that `redact` returns."""
 
+_MIN_RESERVE = 64
+
 # Linear: each alternative fails within 32 characters, and what follows a match is taken possessively.
 _KEY_SHAPED = re.compile(r"(?<![A-Za-z0-9])(?:sk-[\w-]{6}|eyJ[\w-]{7}|[A-Za-z0-9]{32})[\w-]*+(?:\.[\w-]++)*+")
 
@@ -17,12 +19,15 @@ _KEY_SHAPED = re.compile(r"(?<![A-Za-z0-9])(?:sk-[\w-]{6}|eyJ[\w-]{7}|[A-Za-z0-9
 def redact(text: str, secrets: Iterable[str]) -> str:
     """The text without secrets, cut to `MAX_TEXT_LENGTH` characters."""
     patterns = [_in_any_encoding(secret) for secret in secrets]
-    reserve = max(map(len, patterns), default=0)
-    text = text[: MAX_TEXT_LENGTH + reserve]  # cut first, but none of the secrets
-    if patterns:
-        text = re.sub("|".join(patterns), "***", text, flags=re.IGNORECASE)
-    text = _KEY_SHAPED.sub("***", text)
-    return text if len(text) <= MAX_TEXT_LENGTH else text[: MAX_TEXT_LENGTH - 1] + "…"
+    reserve = max([_MIN_RESERVE, *map(len, patterns)])  # a pattern is longer than what it matches
+    cut = text[: MAX_TEXT_LENGTH + reserve]
+    redacted = re.sub("|".join(patterns), "***", cut, flags=re.IGNORECASE) if patterns else cut
+    redacted = _KEY_SHAPED.sub("***", redacted)
+    if len(cut) < len(text):
+        redacted = redacted[:-reserve]  # its end may be the beginning of a secret
+    elif len(redacted) <= MAX_TEXT_LENGTH:
+        return redacted
+    return redacted[: MAX_TEXT_LENGTH - 1] + "…"
 
 
 def _in_any_encoding(secret: str) -> str:

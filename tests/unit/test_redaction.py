@@ -54,6 +54,14 @@ def test_text_is_cut_and_no_secret_with_it(text: str, position: int) -> None:
     assert "hunter" not in redact(padded, SECRETS)
 
 
+@pytest.mark.parametrize("secret", [*SECRETS, KEY, "0123456789abcdef0123456789abcdef", "gateway-key_A1b2.C3d4"])
+@pytest.mark.parametrize("before", ["sk-" + "a" * 3200, "hunter2-hunter2 " * 200, f"{KEY} " * 62])
+def test_no_part_of_a_secret_moves_into_the_text_when_others_are_removed(secret: str, before: str) -> None:
+    for length in range(2000, 3200, 5):
+        redacted = redact(f"{before[:length]} ({secret}) and more", [*SECRETS, secret])
+        assert secret[:6] not in redacted.replace(before[:6], "")
+
+
 @pytest.mark.parametrize(
     "unit",
     ["eyJ-", "eyJa.", "sk-", "sk-a-", "a", "a_", "%", "%68unter", "hunter2-", "https://name.", "-", "eyJ" + "a" * 9 + "."],
