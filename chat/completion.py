@@ -1,19 +1,19 @@
 """Requests a completion from the model server and reads its response."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx2
-import msgspec
 from openai import AsyncStream, RequestOptions
 
 from chat.chunks import ChunkDecoder
 from chat.client import get_client
-from chat.errors import InvalidResponse
+from chat.errors import InvalidRequest, InvalidResponse
 from chat.idle_timeout import IdleTimeout
-from chat.json_scan import check, find_keys
+from chat.json_scan import check_all
 from chat.metadata import Metadata
 from chat.request import CompletionRequest
 from chat.settings import Settings
@@ -70,14 +70,36 @@ class Completion:
                 raise InvalidResponse(f"a completion of more than {_MAX_COMPLETION_BYTES} bytes")
         self._idle_timeout.stop()
         body = bytes(received)
-        if not bytes(check(body).choices).startswith(b"["):
+        keys = check_all(body)
+        if not bytes(keys.choices).startswith(b"["):
             raise InvalidResponse("an object that is not a chat.completion")
-        self.metadata.update(find_keys(body))
+        self.metadata.update(keys)
         return body
 
 
+def encode_body(request: CompletionRequest, settings: Settings) -> bytes:
+    """Encodes the request to the model server, with the system prompt before the messages; raises `InvalidRequest`."""
+    system_prompt = settings.chat_system_prompt
+    if request.instructions:
+        system_prompt += f"\n\n{request.instructions}"
+    body: dict[str, Any] = {
+        "model": settings.model,
+        "messages": [{"role": "system", "content": system_prompt}, *request.messages],
+        **request.parameters,
+        "stream": request.stream,
+    }
+    if request.stream:
+        body["stream_options"] = {"include_usage": True}
+    if limit := settings.chat_max_completion_tokens:
+        body["max_completion_tokens"] = min(limit, request.parameters.get("max_completion_tokens", limit))
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise InvalidRequest("The body contains a number that is out of range.") from None
+
+
 @asynccontextmanager
-async def request_completion(request: CompletionRequest, settings: Settings) -> AsyncGenerator[Completion]:
+async def request_completion(body: bytes, settings: Settings) -> AsyncGenerator[Completion]:
     """Requests a completion; leaving the block, by an exception or a cancellation too, closes the request.
 
     Raises `UpstreamTimeout` if the model server takes longer than `CHAT_TIMEOUT` seconds for the first chunk, for any next
@@ -89,7 +111,7 @@ async def request_completion(request: CompletionRequest, settings: Settings) -> 
         # The SDK's own `create` would make typed copies first: a quarter of the time to the first chunk of 200 requests.
         stream = await get_client().post(
             "/chat/completions",
-            content=_body(request, settings),
+            content=body,
             cast_to=object,
             options=_REQUEST_OPTIONS,
             stream=True,  # in any case: this module reads the response, not the SDK
@@ -110,21 +132,3 @@ async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while await read():
                 pass
-
-
-def _body(request: CompletionRequest, settings: Settings) -> bytes:
-    """The body of the request to the model server, with the system prompt before the messages."""
-    system_prompt = settings.chat_system_prompt
-    if request.instructions:
-        system_prompt += f"\n\n{request.instructions}"
-    body: dict[str, Any] = {
-        "model": settings.model,
-        "messages": [{"role": "system", "content": system_prompt}, *request.messages],
-        **request.parameters,
-        "stream": request.stream,
-    }
-    if request.stream:
-        body["stream_options"] = {"include_usage": True}
-    if limit := settings.chat_max_completion_tokens:
-        body["max_completion_tokens"] = min(limit, request.parameters.get("max_completion_tokens", limit))
-    return msgspec.json.encode(body)

@@ -4,13 +4,19 @@ import json
 import re
 from typing import Any, Protocol
 
+from msgspec import MsgspecError, Raw, Struct
+from msgspec.json import Decoder
+
 from chat.errors import ChatError, InvalidRequest
 from chat.json_scan import find_keys, parse
 from chat.openai_request import parse_openai_request
 from chat.request import ChatRequest, CompletionRequest, ProtocolRequest, validate
 
-_MAX_BYTES = 4 * 1024 * 1024
-"""The maximum size of a chunk or completion that is parsed."""
+_MAX_CONTENT_BYTES = 4 * 1024 * 1024
+"""The maximum size of a content in the AI Chat Protocol."""
+
+_MAX_UNUSUAL_BYTES = 256 * 1024
+"""The maximum size of what becomes Python objects because it does not have the usual shape."""
 
 # In JSON, a quotation mark inside a string is escaped, so neither key can be part of a text.
 _DELTA_OR_FINISH_REASON = re.compile(rb'"delta"|"finish_reason"\s*+:\s*+(?!null|"")')
@@ -102,7 +108,11 @@ class OpenAIFormat(NdjsonFormat):
         """Whether the chunk has something for the client: a delta, a finish reason, or usage that it requested."""
         # Nearly every chunk, ten times as fast as finding its keys: both are near its end.
         delta = chunk.rfind(b'"delta"')
-        if delta > 0 and (chunk.rfind(b'"choices":[{', 0, delta) > 0 or chunk.rfind(b'"choices": [{', 0, delta) > 0):
+        if (
+            delta > 0
+            and chunk.count(b'"choices"') == 1
+            and (chunk.rfind(b'"choices":[{', 0, delta) > 0 or chunk.rfind(b'"choices": [{', 0, delta) > 0)
+        ):
             return True
         keys = find_keys(chunk)
         choices = bytes(keys.choices)
@@ -122,33 +132,33 @@ class ProtocolFormat:
     def __init__(self, *, stream: bool) -> None:
         self._stream = stream
         self._started = False
-        self._session: dict[str, Any] = {}
+        self._session = b""
 
     def parse_request(self, body: bytes, max_messages: int) -> CompletionRequest:
         """Parses a `ProtocolRequest`."""
         _, request = validate(ProtocolRequest, body, max_messages)
         if "sessionState" in request.model_fields_set:
-            self._session = {"sessionState": request.sessionState}
             try:
-                json.dumps(request.sessionState, allow_nan=False)
+                # Encoded at once: as objects it could take 25 times as much memory until the response ends.
+                self._session = b',"sessionState":' + json.dumps(request.sessionState, allow_nan=False).encode()
             except ValueError:
                 raise InvalidRequest("sessionState: a number is too large.", param="sessionState") from None
         return CompletionRequest([message.model_dump() for message in request.messages], self._stream)
 
     def encode_chunks(self, chunks: list[bytes]) -> bytes:
         """Encodes a delta as a line: first the role, with the session state, and then the content."""
-        deltas: list[dict[str, Any]] = []
+        lines: list[bytes] = []
         if not self._started:
             self._started = True
-            deltas.append({"delta": {"role": "assistant"}, **self._session})
+            lines.append(b'{"delta":{"role":"assistant"}%b}\n' % self._session)
         contents = (_content(chunk, "delta") for chunk in chunks)
-        deltas += [{"delta": {"content": content}} for content in contents if content]
-        return b"".join(_json(delta) + b"\n" for delta in deltas)
+        lines += [_json({"delta": {"content": content}}) + b"\n" for content in contents if content]
+        return b"".join(lines)
 
     def encode_completion(self, completion: bytes) -> bytes:
         """Encodes the message, with the session state."""
         message = {"role": "assistant", "content": _content(completion, "message")}
-        return _json({"message": message, **self._session})
+        return b'{"message":%b%b}' % (_json(message), self._session)
 
     def encode_error(self, error: ChatError) -> bytes:
         """Encodes the protocol's error object, which always has a code."""
@@ -163,13 +173,35 @@ class ProtocolFormat:
         return b""
 
 
+class _Part(Struct):
+    content: Raw = Raw(b"null")
+
+
+class _Choice(Struct):
+    delta: _Part | None = None
+    message: _Part | None = None
+
+
+class _Completion(Struct):
+    choices: list[_Choice] | None = None
+
+
+_decode_completion = Decoder(_Completion).decode
+
+
 def _content(data: bytes, key: str) -> str:
-    """The content of the first choice's `delta` or `message`; empty if it has another shape."""
-    match parse(data, _MAX_BYTES):
-        case {"choices": [dict(choice), *_]} if isinstance(part := choice.get(key), dict):
-            content = part.get("content")
-            return content if isinstance(content, str) else ""
-    return ""
+    """The content of the first choice's `delta` or `message`; empty if it has another shape. Raises `InvalidResponse`."""
+    try:
+        choices = _decode_completion(data).choices
+        part = getattr(choices[0], key) if choices else None
+        content = parse(part.content, _MAX_CONTENT_BYTES) if part and bytes(part.content)[:1] == b'"' else ""
+    except MsgspecError:  # an unusual shape, or a lone surrogate
+        match parse(data, _MAX_UNUSUAL_BYTES):
+            case {"choices": [dict(choice), *_]} if isinstance(values := choice.get(key), dict):
+                content = values.get("content")
+            case _:
+                content = ""
+    return content if isinstance(content, str) else ""
 
 
 def _json(data: dict[str, Any]) -> bytes:

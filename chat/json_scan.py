@@ -4,7 +4,6 @@ A few megabytes of JSON can become hundreds of megabytes of Python objects. The 
 """
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,7 @@ from chat.errors import InvalidResponse, UpstreamErrorObject
 MAX_ERROR_BYTES = 64 * 1024
 """The maximum size of an error object."""
 
-_MAX_VALUE_BYTES = 1024 * 1024
 _MAX_DIGITS = 4000
-
-# JSON allows lone surrogates, msgspec does not. The text that replaces them, and valid pairs, is only validated.
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 _NULL = Raw(b"null")
 
@@ -55,15 +50,23 @@ def check(data: bytes) -> CheckedKeys:
 
     Raises `InvalidResponse` if it is not one JSON object, and `UpstreamErrorObject` if it has an error.
     """
-    keys = _decode(data, _decode_checked_keys)
-    if keys.error is not _NULL and (error := parse(keys.error, MAX_ERROR_BYTES)):
-        raise UpstreamErrorObject(error)
-    return keys
+    return _without_error(_decode(data, _decode_checked_keys))
+
+
+def check_all(data: bytes) -> Keys:
+    """Checks data as `check` does, and returns all keys that this service reads."""
+    return _without_error(find_keys(data))
 
 
 def find_keys(data: bytes) -> Keys:
     """Returns the keys of a chunk or completion; raises `InvalidResponse` if it is not one JSON object."""
     return _decode(data, _decode_keys)
+
+
+def _without_error[K: CheckedKeys](keys: K) -> K:
+    if keys.error is not _NULL and (error := parse(keys.error, MAX_ERROR_BYTES)):
+        raise UpstreamErrorObject(error)
+    return keys
 
 
 def parse(data: Raw | bytes, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON value
@@ -76,10 +79,10 @@ def parse(data: Raw | bytes, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON 
         raise InvalidResponse("a value that is nested too deep") from None
 
 
-def parse_or_none(data: Raw) -> Any:  # noqa: ANN401 - any JSON value
-    """Parses the value of a key, six times as fast as `parse`; None if it is larger than 1 MiB or cannot be parsed."""
+def parse_or_none(data: Raw, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON value
+    """Parses the value of a key, six times as fast as `parse`; None if it is larger or cannot be parsed."""
     try:
-        return _msgspec_decode(data) if len(data) <= _MAX_VALUE_BYTES else None
+        return _msgspec_decode(data) if len(data) <= max_bytes else None
     except (MsgspecError, RecursionError):
         return None
 
@@ -90,6 +93,7 @@ def _decode[T](data: bytes, decode: Callable[[str], T]) -> T:
         try:
             return decode(text)
         except MsgspecError:
-            return decode(_SURROGATE.sub(r"\\ufffd", text))
+            # JSON allows lone surrogates, msgspec does not. The characters in their place are only checked.
+            return decode(text.replace("\\ud", "\\ue").replace("\\uD", "\\ue"))
     except (MsgspecError, ValueError, RecursionError):
         raise InvalidResponse("something that is not a JSON object") from None

@@ -8,6 +8,9 @@ from chat.json_scan import Keys, parse_or_none
 # For instance "chatcmpl-…", "content_filter", "gpt-5.4-mini-2026-03-17", "org/model:tag".
 _IDENTIFIER = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
 
+_MAX_IDENTIFIER_BYTES = 200
+_MAX_USAGE_BYTES = 4096
+_MAX_CHOICES_BYTES = 256 * 1024
 _MAX_FINISH_REASONS = 8
 _MAX_TOKENS = 10**12
 
@@ -26,10 +29,10 @@ class Metadata:
 
     def update(self, keys: Keys) -> None:
         """Updates the metadata from a chunk or a complete response."""
-        self.response_id = _identifier(parse_or_none(keys.id)) or self.response_id
-        self.model = _identifier(parse_or_none(keys.model)) or self.model
-        self.finish_reasons = _finish_reasons(parse_or_none(keys.choices)) or self.finish_reasons
-        if isinstance(usage := parse_or_none(keys.usage), dict):
+        self.response_id = _identifier(parse_or_none(keys.id, _MAX_IDENTIFIER_BYTES)) or self.response_id
+        self.model = _identifier(parse_or_none(keys.model, _MAX_IDENTIFIER_BYTES)) or self.model
+        self.finish_reasons = _finish_reasons(parse_or_none(keys.choices, _MAX_CHOICES_BYTES)) or self.finish_reasons
+        if isinstance(usage := parse_or_none(keys.usage, _MAX_USAGE_BYTES), dict):
             self.input_tokens = _tokens(usage, "prompt_tokens")
             self.cached_input_tokens = _tokens(usage.get("prompt_tokens_details"), "cached_tokens")
             self.output_tokens = _tokens(usage, "completion_tokens")

@@ -4,7 +4,6 @@ See https://platform.openai.com/docs/api-reference/chat/create. To forward one m
 neither table are ignored.
 """
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PositiveInt
@@ -111,10 +110,6 @@ def parse_openai_request(body: bytes, max_messages: int) -> tuple[CompletionRequ
     if request.max_tokens:
         parameters.setdefault("max_completion_tokens", request.max_tokens)
     instructions, messages = _split_instructions(value["messages"])
-    try:
-        json.dumps([messages, parameters], allow_nan=False)
-    except ValueError:
-        raise InvalidRequest("The body contains a number that is out of range.") from None
     include_usage = bool(request.stream_options and request.stream_options.include_usage)
     return CompletionRequest(messages, bool(request.stream), instructions, parameters), include_usage
 

@@ -13,6 +13,7 @@ from typing import Any
 from chat.errors import ChatError, InternalError
 from chat.log_writer import write_error, write_line
 from chat.metadata import Metadata
+from chat.redaction import has_secret
 from chat.settings import Provider, Settings
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -25,6 +26,7 @@ class RequestLog:
     def __init__(self, invocation_id: str, function: str, trace_parent: str | None) -> None:
         trace = _TRACE_PARENT.fullmatch(trace_parent or "")
         self._started = perf_counter()
+        self._secrets: list[str] = []
         self._attributes: dict[str, Any] = {
             "invocation_id": invocation_id,
             "trace_id": trace and trace[1],
@@ -39,6 +41,7 @@ class RequestLog:
 
     def set_request(self, settings: Settings, *, stream: bool) -> None:
         """Records the valid request, and the model to which it is sent."""
+        self._secrets = settings.secrets
         self._attributes |= {
             "gen_ai.provider.name": _PROVIDER_NAMES[settings.provider],
             "gen_ai.request.model": settings.model,
@@ -55,9 +58,9 @@ class RequestLog:
             "status": 200,
             "outcome": "completed",
             "duration": self._elapsed(),
-            "gen_ai.response.id": metadata.response_id,
-            "gen_ai.response.model": metadata.model,
-            "gen_ai.response.finish_reasons": metadata.finish_reasons or None,
+            "gen_ai.response.id": self._without_secret(metadata.response_id),
+            "gen_ai.response.model": self._without_secret(metadata.model),
+            "gen_ai.response.finish_reasons": list(filter(self._without_secret, metadata.finish_reasons)) or None,
             "gen_ai.usage.input_tokens": metadata.input_tokens,
             "gen_ai.usage.cache_read.input_tokens": metadata.cached_input_tokens,
             "gen_ai.usage.output_tokens": metadata.output_tokens,
@@ -86,6 +89,10 @@ class RequestLog:
         """Writes the line, without what is unknown; neither raises nor blocks."""
         self._attributes.setdefault("duration", self._elapsed())
         write_line(json.dumps({name: value for name, value in self._attributes.items() if value is not None}))
+
+    def _without_secret(self, identifier: str | None) -> str | None:
+        """The identifier, unless the model server put one of its own keys or addresses there."""
+        return None if identifier and has_secret(identifier, self._secrets) else identifier
 
     def _elapsed(self) -> float:
         return round(perf_counter() - self._started, 4)

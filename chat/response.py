@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from chat.access import authenticate
-from chat.completion import Completion, request_completion
+from chat.completion import Completion, encode_body, request_completion
 from chat.disconnect import DisconnectWatcher
 from chat.errors import BodyTooLarge, ChatError, InvalidResponse, RequestTimeout, UnsupportedMediaType
 from chat.formats import WireFormat
@@ -60,6 +60,7 @@ class ChatResponse(Response):
         except Exception as exception:
             error = to_chat_error(exception, self._settings.secrets if self._settings else ())
             self._log.set_failed(error)
+            exception.__traceback__ = None  # its frames hold what was received, and refer to it: a cycle
             await self._send_error(error)
         finally:
             self._log.write()
@@ -68,20 +69,28 @@ class ChatResponse(Response):
         self._settings = settings = get_settings()
         if self._takes_api_key:
             self._log.set_client(authenticate(self._request.headers, settings.api_keys))
-        body = await self._read_body(settings.chat_max_request_bytes, settings.chat_timeout)
-        completion_request = self._format.parse_request(body, settings.chat_max_messages)
-        self._log.set_request(settings, stream=completion_request.stream)
+        body, stream = await self._read_request(settings)
+        self._log.set_request(settings, stream=stream)
         async with (
             DisconnectWatcher(self._request.receive) as watcher,
-            request_completion(completion_request, settings) as completion,
+            request_completion(body, settings) as completion,
         ):
-            if completion_request.stream:
+            if stream:
                 await self._send_chunks(completion, watcher)
             else:
                 content = self._format.encode_completion(await completion.read_complete())
                 watcher.stop()
                 await self._send_complete(200, content, {})
             self._log.set_completed(completion.metadata)
+
+    async def _read_request(self, settings: Settings) -> tuple[bytes, bool]:
+        """Returns the body of the request to the model server, and whether the client requests a stream.
+
+        What the request was parsed to is not kept while the model server responds: it can take 25 times as much memory.
+        """
+        body = await self._read_body(settings.chat_max_request_bytes, settings.chat_timeout)
+        request = self._format.parse_request(body, settings.chat_max_messages)
+        return encode_body(request, settings), request.stream
 
     async def _read_body(self, max_bytes: int, seconds: float) -> bytes:
         media_type = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -175,8 +175,8 @@ class Settings(BaseSettings):
         urls = [str(url).rstrip("/") for url in (self.azure_openai_endpoint, self.openai_base_url) if url]
         parts = [urlsplit(url) for url in urls]
         # A host name without a dot, such as "ollama", identifies nothing outside its network, and may be part of a word.
-        hosts = [part.hostname for part in parts if part.hostname and "." in part.hostname]
-        return [*keys, *urls, *(part.netloc for part in parts), *hosts]
+        hosts = [host for part in parts for host in (part.netloc, part.hostname) if host and ("." in host or ":" in host)]
+        return [*keys, *urls, *hosts]
 
 
 @cache

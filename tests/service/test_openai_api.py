@@ -238,6 +238,7 @@ NOT_SENT: dict[str, Any] = {
     "no key": {"object": "chat.completion.chunk"},
     "a choice without a delta": chunk(choices=[{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]),
     "usage": chunk(choices=[], usage=USAGE),
+    "choices below another key": chunk(choices=[], other={"choices": [{"delta": {}}]}),
 }
 
 

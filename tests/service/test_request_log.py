@@ -1,15 +1,19 @@
-"""The request log when standard output is stuck or closed: no client notices."""
+"""The request log: it shows no secrets, and no client notices when standard output is stuck or closed."""
 
 import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
 
 from chat.log_writer import flush
 from chat.request_log import RequestLog
-from tests.client import Service
+from tests.client import KEY, QUESTION, Configure, Logged, Service
 from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, streams
+from tests.fakes.responses import COMPLETION, OPENAI, chunk, responds, streams
 
 MAX_WAITING_LINES = 10_000
 
@@ -70,6 +74,24 @@ def stuck_stdout() -> Iterator[StuckPipe]:
         finally:
             os.close(pipe.reader)  # ends a write that is still waiting
             flush()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_identifiers_that_repeat_a_secret_are_not_logged(
+    service: Service, model: ModelServer, configure: Configure, logged: Logged, stream: bool
+) -> None:
+    configure(OPENAI_BASE_URL=model.url, OPENAI_API_KEY=KEY)
+    echoed: dict[str, Any] = {"id": KEY, "model": urlsplit(model.url).netloc}
+    choice = {"index": 0, "finish_reason": KEY.upper()}
+    last = chunk(choices=[{**choice, "delta": {}}], **echoed)
+    completion = COMPLETION | echoed | {"choices": [{**choice, "message": {"content": "Hi"}}]}
+    model.respond_with(streams([*OPENAI[:2], last]) if stream else responds(200, completion))
+    async with service.post({**QUESTION, "stream": stream}) as response:
+        await response.read()
+    (line,) = await logged()
+    assert line["outcome"] == "completed"
+    assert not line.keys() & {"gen_ai.response.id", "gen_ai.response.model", "gen_ai.response.finish_reasons"}
+    assert KEY.upper() not in str(line)
 
 
 async def test_stuck_stdout_does_not_block_responses(service: Service, model: ModelServer) -> None:

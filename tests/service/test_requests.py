@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.client import QUESTION, Configure, Logged, Service
 from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import COMPLETION, OPENAI, responds, streams
+from tests.fakes.responses import COMPLETION, OPENAI, never_responds, responds, streams
 
 Rejection = tuple[int, str | None]
 MESSAGE = {"content": "Hi"}
@@ -199,6 +200,28 @@ async def sending(service: Service, head: str) -> AsyncIterator[tuple[asyncio.St
 async def test_error_message_uses_the_terms_of_json(service: Service, path: str, body: Any, message: str) -> None:
     _, response = await service.send(body, path=path)
     assert response["error"]["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/api/v1/chat/completions", "tools"), ("/api/chat-protocol/stream", "sessionState")]
+)
+async def test_memory_of_a_waiting_request_is_that_of_its_bytes(
+    service: Service, model: ModelServer, path: str, name: str
+) -> None:
+    """A million bytes of empty objects are 20 MB of Python objects."""
+    body = json.dumps({"messages": [{"role": "user", "content": "Hi"}], name: [{"a": [{}] * 250_000}]}).encode()
+    model.respond_with(never_responds)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        sending = asyncio.create_task(service.send(body, path=path))
+        await model.arrived()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        sending.cancel()
+        await asyncio.wait([sending])
+    assert after - before < 8 * len(body)
 
 
 @pytest.mark.usefixtures("nothing_upstream")

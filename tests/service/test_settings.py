@@ -111,6 +111,20 @@ def test_corrected_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://[fd00::a1]:8080/v1", {"[fd00::a1]:8080", "fd00::a1"}),
+        ("https://models.example/v1", {"models.example"}),
+        ("http://ollama:11434/v1", {"ollama:11434"}),
+        ("http://ollama/v1", set()),
+    ],
+)
+def test_hosts_of_the_model_server_are_secrets(configure: Configure, url: str, hosts: set[str]) -> None:
+    configure(OPENAI_BASE_URL=url)
+    assert set(get_settings().secrets) == {url, *hosts}
+
+
+@pytest.mark.parametrize(
     ("environment", "provider", "model"),
     [
         ({**AZURE, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://x", "OPENAI_MODEL": "m"}, "azure", "d"),

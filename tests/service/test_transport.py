@@ -40,13 +40,14 @@ class Server:
     def __init__(self) -> None:
         self.writers: list[asyncio.StreamWriter] = []
         self.closed = asyncio.Event()
+        self.head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
         self._numbers = count(1)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
         try:
             while await reader.readuntil(b"{}"):
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n%d" % next(self._numbers))
+                writer.write(self.head + b"%d" % next(self._numbers))
         except (asyncio.IncompleteReadError, ConnectionError):
             self.closed.set()
         finally:
@@ -61,9 +62,13 @@ class Client:
         self._transport = transport
         self._url = url
 
+    async def begin(self, content: bytes = b"{}") -> httpx2.Response:
+        """Returns a response of which the first byte has been sent."""
+        return await self._transport.handle_async_request(httpx2.Request("POST", self._url, content=content))
+
     async def request(self, stray: bytes = b"", content: bytes = b"{}") -> bytes:
         """Returns the response's body; the server sends `stray` in one packet with its end."""
-        response = await self._transport.handle_async_request(httpx2.Request("POST", self._url, content=content))
+        response = await self.begin(content=content)
         read = response.extensions["read"]
         received: bytes = await read()
         self._server.writers[-1].write(b"." + stray)
@@ -91,6 +96,20 @@ async def client(server: Server) -> AsyncIterator[Client]:
 async def test_connection_is_reused(server: Server, client: Client) -> None:
     assert [await client.request() for _ in range(3)] == [b"1.", b"2.", b"3."]
     assert len(server.writers) == 1
+
+
+async def test_one_read_returns_little_of_much_data_that_has_arrived(server: Server, client: Client) -> None:
+    """What one read returns is handled at once, while other requests wait."""
+    server.head = b"HTTP/1.1 200 OK\r\ncontent-length: 16777218\r\n\r\n"
+    response = await client.begin()
+    read = response.extensions["read"]
+    sizes = [len(await read())]
+    server.writers[-1].write(b"." + bytes(16 * 1024 * 1024))
+    while data := await read():
+        sizes.append(len(data))
+    assert sum(sizes) == 16 * 1024 * 1024 + 2
+    assert max(sizes) <= 160 * 1024
+    await response.aclose()
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body")
