@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from chat.settings import DEFAULT_MODEL
 from local.settings import LocalSettings
 
 _OPENAI = "https://api.openai.com/v1"
@@ -25,10 +26,10 @@ def configured_upstream(settings: LocalSettings, variables: Mapping[str, str]) -
     """The model server that the settings and the environment select, with the service's precedence."""
     values = settings.environment(variables)
     if values.get("AZURE_OPENAI_ENDPOINT"):
-        url, model = values["AZURE_OPENAI_ENDPOINT"], values.get("AZURE_OPENAI_CHAT_DEPLOYMENT")
+        url, model = values["AZURE_OPENAI_ENDPOINT"], values.get("AZURE_OPENAI_CHAT_DEPLOYMENT") or "no deployment"
         names = ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"]
     elif values.get("OPENAI_BASE_URL") or values.get("OPENAI_API_KEY"):
-        url, model = values.get("OPENAI_BASE_URL") or _OPENAI, values.get("OPENAI_MODEL")
+        url, model = values.get("OPENAI_BASE_URL") or _OPENAI, values.get("OPENAI_MODEL") or DEFAULT_MODEL
         names = ["OPENAI_BASE_URL", "OPENAI_API_KEY"]
     else:
         return None
@@ -37,7 +38,7 @@ def configured_upstream(settings: LocalSettings, variables: Mapping[str, str]) -
         if origin := settings.origin(name, variables):
             origins.setdefault(origin, []).append(name)
     sources = " and ".join(f"{' and '.join(names)} in {origin}" for origin, names in origins.items())
-    return Upstream(model=model or "the default model", url=_without_credentials(url), reason=f"Set by {sources}.")
+    return Upstream(model=model, url=_without_credentials(url), reason=f"Set by {sources}.")
 
 
 def _without_credentials(url: str) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chat.settings import DEFAULT_MODEL
 from local.settings import LocalSettings
 from local.upstream import configured_upstream
 
@@ -17,6 +18,13 @@ from local.upstream import configured_upstream
             "Set by AZURE_OPENAI_ENDPOINT in local.settings.json.",
         ),
         (
+            {"AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com/", "OPENAI_MODEL": "m"},
+            {},
+            "no deployment",
+            "https://name.openai.azure.com/",
+            "Set by AZURE_OPENAI_ENDPOINT in local.settings.json.",
+        ),
+        (
             {"OPENAI_BASE_URL": "http://file", "OPENAI_MODEL": "m"},
             {"OPENAI_BASE_URL": "http://user:password@[::1]:8080/v1?key=secret#x", "OPENAI_API_KEY": "k"},
             "m",
@@ -26,34 +34,34 @@ from local.upstream import configured_upstream
         (
             {"OPENAI_BASE_URL": "http://file:1/v1"},
             {"OPENAI_API_KEY": "k"},
-            "the default model",
+            DEFAULT_MODEL,
             "http://file:1/v1",
             "Set by OPENAI_BASE_URL in local.settings.json and OPENAI_API_KEY in the environment.",
         ),
         (
             {},
             {"OPENAI_API_KEY": "k"},
-            "the default model",
+            DEFAULT_MODEL,
             "https://api.openai.com/v1",
             "Set by OPENAI_API_KEY in the environment.",
         ),
         (
             {},
             {"OPENAI_BASE_URL": "a-key"},
-            "the default model",
+            DEFAULT_MODEL,
             "an invalid URL",
             "Set by OPENAI_BASE_URL in the environment.",
         ),
         (
             {},
             {"OPENAI_BASE_URL": "http://a:b"},
-            "the default model",
+            DEFAULT_MODEL,
             "an invalid URL",
             "Set by OPENAI_BASE_URL in the environment.",
         ),
     ],
 )
-def test_the_model_server_is_named_without_credentials(
+def test_the_model_and_its_server_are_named_without_credentials(
     values: dict[str, str], variables: dict[str, str], model: str, url: str, reason: str
 ) -> None:
     upstream = configured_upstream(LocalSettings(Values=values), variables)
