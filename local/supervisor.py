@@ -25,6 +25,10 @@ _NOT_CONFIGURED = (
     "No model server is configured. To use another model: make run MODEL=FILE.gguf,\n"
     "or copy local.settings.json.sample to local.settings.json, and fill it in."
 )
+_NOT_SELECTED = (
+    "local.settings.json selects no model server. To use another model: make run MODEL=FILE.gguf,\n"
+    "or fill in OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT in it."
+)
 
 
 def main() -> None:
@@ -98,7 +102,8 @@ class Supervisor:
         if not upstream:
             self._model = self._model or await LocalModel.start(self._model_file or default_model())
             variables = self._model.environment(variables)
-            reason = "Set by --model." if self._model_file else _NOT_CONFIGURED
+            default_reason = _NOT_SELECTED if (APP_DIR / "local.settings.json").exists() else _NOT_CONFIGURED
+            reason = "Set by --model." if self._model_file else default_reason
             upstream = Upstream(model=self._model.name, url=self._model.base_url, local=True, reason=reason)
         options = ServiceOptions(
             listener=self._listener.fileno(),

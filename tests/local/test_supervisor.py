@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable
@@ -249,6 +250,15 @@ async def test_the_banner_says_which_setting_selects_the_model_and_where_it_is_s
     )
     assert expected in command.output
     assert KEY not in command.output
+
+
+async def test_the_banner_says_what_to_fill_in_where_the_settings_file_selects_no_model_server(app_dir: Path) -> None:
+    shutil.copy(app_dir / "local.settings.json.sample", app_dir / "local.settings.json")
+    async with python_m_local(app_dir) as command:
+        await command.ready()
+    assert "on this machine\n         local.settings.json selects no model server." in command.output
+    assert "fill in OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT in it.\n" in command.output
+    assert "local.settings.json.sample" not in command.output
 
 
 async def test_a_configured_model_server_is_used(app_dir: Path, model: ModelServer) -> None:
