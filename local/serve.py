@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import sys
 from textwrap import indent
@@ -9,7 +10,7 @@ from textwrap import indent
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chat.errors import ChatError
-from chat.settings import get_settings
+from chat.settings import Settings, get_settings
 from local.host import Host
 from local.probe import can_connect, loaded
 from local.request_line import RequestLineFilter
@@ -21,6 +22,7 @@ from local.worker import AppError, Worker
 QUESTION = '{"messages":[{"content":"What is the capital of France?"}]}'
 
 _PAGE = "chat"
+_PREFIX = re.compile("(CHAT|OPENAI|AZURE_OPENAI)_", re.IGNORECASE)
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     if sys.stdout.isatty():
         logging.getLogger("chat.requests").addFilter(RequestLineFilter())
     try:
+        _warn_of_unknown_settings()
         get_settings()
         asyncio.run(_serve(options))
     except ChatError as error:
@@ -45,6 +48,17 @@ def main() -> None:
 def _is_not_about_invalid_http(record: logging.LogRecord) -> bool:
     """Whether a record is worth printing: aiohttp logs a traceback for each request that is not HTTP."""
     return not record.exc_info or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+def _warn_of_unknown_settings() -> None:
+    """Prints the names in `local.settings.json` that have a setting's prefix but are not settings; raises `SettingsError`.
+
+    The supervisor cannot do this: it does not restart when `chat/settings.py` changes.
+    """
+    names = LocalSettings.read(APP_DIR).Values
+    unknown = [name for name in names if _PREFIX.match(name) and name.lower() not in Settings.model_fields]
+    if unknown:
+        print(f"Warning: unknown settings in local.settings.json: {', '.join(unknown)}.", flush=True)
 
 
 async def _serve(options: ServiceOptions) -> None:

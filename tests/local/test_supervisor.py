@@ -276,6 +276,27 @@ async def test_unknown_keys_of_the_settings_file_are_reported(app_dir: Path, mod
     assert command.output.startswith("Ignored in local.settings.json: Vaules, Host.CROS.\n")
 
 
+async def test_unknown_settings_in_the_settings_file_are_reported(app_dir: Path, model: ModelServer) -> None:
+    values = {"CHAT_TIMEOT": "5", "openai_base_urls": "", "AZURE_OPENAI_KEY": KEY, "chat_timeout": "5", "OTHER_TIMEOT": "5"}
+    (app_dir / "local.settings.json").write_text(json.dumps({"Values": values}))
+    async with python_m_local(app_dir, **selecting(model), CHAT_MODEL="x") as command:
+        await command.ready()
+    names = "CHAT_TIMEOT, openai_base_urls, AZURE_OPENAI_KEY"
+    assert command.output.startswith(f"Warning: unknown settings in local.settings.json: {names}.\n")
+    assert KEY not in command.output
+
+
+async def test_an_unknown_setting_is_reported_before_the_error_that_it_causes(app_dir: Path) -> None:
+    values = {"AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com", "AZURE_OPENAI_DEPLOYMENT": "chat"}
+    (app_dir / "local.settings.json").write_text(json.dumps({"Values": values}))
+    async with python_m_local(app_dir) as command:
+        assert await command.ends() == 1
+    assert command.output.splitlines() == [
+        "Warning: unknown settings in local.settings.json: AZURE_OPENAI_DEPLOYMENT.",
+        "AZURE_OPENAI_ENDPOINT requires AZURE_OPENAI_CHAT_DEPLOYMENT.",
+    ]
+
+
 async def test_a_changed_setting_restarts_the_service(app_dir: Path, model: ModelServer) -> None:
     model.respond_with(streams(OPENAI))
     values = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": model.url, "CHAT_SYSTEM_PROMPT": "Be brief."}
