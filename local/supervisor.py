@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +20,8 @@ from local.settings import APP_DIR, LocalSettings, SettingsError
 from local.upstream import Upstream, configured_upstream
 
 _STOP_SECONDS = 0.3
+_UNAVAILABLE_SECONDS = 1
+_READ_BYTES = 65536
 _CODE = APP_DIR / "chat"
 _CODE_SUFFIXES = {".py", ".json", ".html", ".css", ".js", ".svg"}
 _OTHER_SOURCES = {"function_app.py", "host.json", "local.settings.json"}
@@ -28,6 +32,12 @@ _NOT_CONFIGURED = (
 _NOT_SELECTED = (
     "local.settings.json selects no model server. To use another model: make run MODEL=FILE.gguf,\n"
     "or fill in OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT in it."
+)
+_ERROR = {"message": "The function app could not be loaded: see the terminal.", "type": "server_error"}
+_ERROR_BODY = json.dumps({"error": {**_ERROR, "code": None, "param": None}}).encode()
+_UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%b" % (len(_ERROR_BODY), _ERROR_BODY)
 )
 
 
@@ -67,6 +77,7 @@ class Supervisor:
         self._model: LocalModel | None = None
         self._service: _Service | None = None
         self._restarted = False
+        self._responses: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serves until Ctrl-C or SIGTERM; raises `SystemExit`, with a message, if that fails."""
@@ -111,6 +122,7 @@ class Supervisor:
             restarted=self._restarted,
             per_instance_concurrency=self._per_instance_concurrency,
         )
+        asyncio.get_running_loop().remove_reader(self._listener)  # from now on requests wait for the service
         self._service = await _Service.start(options, variables)
 
     async def _wait(self, stopped: asyncio.Task[bool], changed: asyncio.Task[str]) -> None:
@@ -139,10 +151,20 @@ class Supervisor:
             self._service = None
 
     def _fail(self, message: str = "") -> None:
-        """Prints that a change is waited for; raises `SystemExit` if the service has never been ready."""
-        if not self._restarted:
+        """Prints that a change is waited for, and responds to requests until then.
+
+        Raises `SystemExit` if the service has never been ready.
+        """
+        if not self._restarted or not self._listener:
             sys.exit(message or 1)
         print(f"{message}\nWaiting for a change.".lstrip(), flush=True)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        response = asyncio.create_task(_respond_unavailable(connection))
+        self._responses.add(response)
+        response.add_done_callback(self._responses.discard)
 
 
 class _Service:
@@ -192,12 +214,26 @@ class _Service:
             await self.process.wait()
 
 
+async def _respond_unavailable(connection: socket.socket) -> None:
+    """Responds to a request, and reads it to its end: otherwise the client could lose the response."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    with closing(writer), suppress(OSError):  # the timeout is one, too
+        async with asyncio.timeout(_UNAVAILABLE_SECONDS):
+            await reader.read(_READ_BYTES)
+            writer.write(_UNAVAILABLE)
+            writer.write_eof()
+            while await reader.read(_READ_BYTES):
+                pass
+
+
 def _listen(port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         sys.exit(f"Cannot listen on port {port} ({reason}). To use any free one: make run PORT=0")
+    listener.setblocking(False)
+    return listener
 
 
 async def _changes() -> AsyncGenerator[str]:

@@ -1,6 +1,7 @@
 """`make run`: starting, serving, restarting and ending, with the processes that it consists of."""
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -369,6 +370,29 @@ async def test_an_error_after_a_change_is_waited_out(app_dir: Path, model: Model
         file.write_text(before)
         await command.prints("Restarted")
         assert await post(port) == OPENAI
+
+
+async def test_requests_get_a_503_until_the_app_can_be_loaded_again(app_dir: Path, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    file = app_dir / "function_app.py"
+    before = file.read_text()
+    async with python_m_local(app_dir, **selecting(model)) as command:
+        port = await command.ready()
+        file.write_text("undefined")
+        await command.prints(r"Waiting for a change\.\n")
+        _, idle = await asyncio.open_connection("127.0.0.1", port)
+        async with aiohttp.ClientSession(f"http://localhost:{port}") as session:
+            for body in [json.dumps(QUESTION).encode(), io.BytesIO(bytes(4_000_000))]:
+                async with asyncio.timeout(SOON), session.post("/api/chat", data=body) as response:
+                    assert response.status == 503
+                    assert response.headers["Connection"] == "close"
+                    message = "The function app could not be loaded: see the terminal."
+                    error = {"message": message, "type": "server_error", "code": None, "param": None}
+                    assert await response.json() == {"error": error}
+        file.write_text(before)
+        await command.prints("Restarted")
+        assert await post(port) == OPENAI
+        idle.close()
 
 
 async def test_the_root_and_a_trailing_slash_lead_to_the_page(app_dir: Path, model: ModelServer) -> None:
