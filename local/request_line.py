@@ -10,22 +10,27 @@ _FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 
 
 class RequestLineFilter(logging.Filter):
-    """For the logger `chat.requests`: replaces the JSON object in a record by a line."""
+    """For the logger `chat.requests`: replaces the JSON object in a record by a line.
+
+    Once `stopping` is set, a disconnect is shown as an interruption by this process.
+    """
+
+    stopping = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Changes the record, and keeps it."""
         with suppress(ValueError):  # a traceback, which stays as it is
-            record.msg, record.args = request_line(json.loads(record.getMessage())), None
+            record.msg, record.args = request_line(json.loads(record.getMessage()), stopping=self.stopping), None
         return True
 
 
-def request_line(entry: dict[str, Any]) -> str:
-    """The line for an entry: its status, its outcome, and how long it took.
+def request_line(entry: dict[str, Any], *, stopping: bool = False) -> str:
+    """The line for an entry: its status, its outcome, and how long it took; `stopping` if the service is being stopped.
 
     200  28 tokens  0.2 s, first chunk 36 ms
     502  could not connect
     """
-    parts = [str(entry.get("status", "---")), _outcome(entry)]
+    parts = [str(entry.get("status", "---")), _outcome(entry, stopping)]
     times = []
     if "duration" in entry and (entry.get("outcome") != "failed" or _FIRST_CHUNK in entry):
         times.append(_seconds(entry["duration"], in_ms_below=0.1))
@@ -34,14 +39,14 @@ def request_line(entry: dict[str, Any]) -> str:
     return "  ".join(filter(None, [*parts, ", ".join(times)]))
 
 
-def _outcome(entry: dict[str, Any]) -> str:
+def _outcome(entry: dict[str, Any], stopping: bool) -> str:
     chunks = _count(entry["chunks"], "chunk") if "chunks" in entry else ""
     match entry.get("outcome"):
         case "completed":
             tokens = entry.get("gen_ai.usage.output_tokens")
             return _count(tokens, "token") if tokens is not None else chunks or "completed"
         case "disconnected":
-            return "client disconnected" + (f" after {chunks}" if chunks else "")
+            return ("interrupted" if stopping else "client disconnected") + (f" after {chunks}" if chunks else "")
     reason = str(entry.get("reason") or entry.get("error.type") or "failed")[:_MAX_REASON]
     # A model server's text may hold control sequences for the terminal.
     return "".join(character if character.isprintable() else "?" for character in reason)

@@ -31,12 +31,13 @@ def main() -> None:
     # uvicorn sets its logger's level itself, and so this is a filter.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_is_not_about_invalid_http)
+    request_lines = RequestLineFilter()
     if sys.stdout.isatty():
-        logging.getLogger("chat.requests").addFilter(RequestLineFilter())
+        logging.getLogger("chat.requests").addFilter(request_lines)
     try:
         _warn_of_unknown_settings()
         get_settings()
-        asyncio.run(_serve(options))
+        asyncio.run(_serve(options, request_lines))
     except ChatError as error:
         sys.exit(error.message)
     except SettingsError as error:
@@ -61,7 +62,7 @@ def _warn_of_unknown_settings() -> None:
         print(f"Warning: unknown settings in local.settings.json: {', '.join(unknown)}.", flush=True)
 
 
-async def _serve(options: ServiceOptions) -> None:
+async def _serve(options: ServiceOptions, request_lines: RequestLineFilter) -> None:
     supervisor = socket.socket(fileno=sys.stdin.fileno())
     supervisor.setblocking(False)
     ended = asyncio.create_task(asyncio.get_running_loop().sock_recv(supervisor, 1))
@@ -84,6 +85,7 @@ async def _serve(options: ServiceOptions) -> None:
         supervisor.send(b"\n")
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
     announced.cancel()
+    request_lines.stopping = True
     await host.stop()
     await worker.stop()
     if not ended.done():

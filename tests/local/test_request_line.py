@@ -52,6 +52,21 @@ def test_shows_the_outcome_of_a_request(entry: dict[str, Any], line: str) -> Non
     assert request_line(entry) == line
 
 
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        (
+            {**STREAMED, "outcome": "disconnected", "chunks": 112},
+            "200  interrupted after 112 chunks  0.2 s, first chunk 36 ms",
+        ),
+        ({"outcome": "disconnected", "duration": 1.26}, "---  interrupted  1.3 s"),
+        ({**STREAMED, "outcome": "completed"}, "200  30 chunks  0.2 s, first chunk 36 ms"),
+    ],
+)
+def test_a_disconnect_while_the_service_stops_is_an_interruption(entry: dict[str, Any], line: str) -> None:
+    assert request_line(entry, stopping=True) == line
+
+
 def test_a_reason_cannot_control_the_terminal() -> None:
     line = request_line(
         {"status": 502, "outcome": "failed", "reason": "\x1b]0;title\x07\r\n200  28 tokens\u202e" + "x" * 1000}

@@ -432,6 +432,20 @@ async def test_a_request_is_a_line_for_people_on_a_terminal_and_json_elsewhere(
     assert line in command.output.splitlines()
 
 
+@pytest.mark.parametrize("ending", ["restart", "ctrl-c"])
+async def test_a_stream_that_is_cut_off_by_the_service_is_shown_as_interrupted(
+    app_dir: Path, model: ModelServer, ending: str
+) -> None:
+    model.respond_with(stalls_after(event(OPENAI[0])))
+    async with make_run(app_dir, "PORT=0", **selecting(model)) as command, streaming(await command.ready()):
+        if ending == "restart":
+            (app_dir / "function_app.py").touch()
+        else:
+            command.press_ctrl_c()
+        await command.prints(r"200  interrupted after 1 chunk  \d")
+    assert "client disconnected" not in command.output
+
+
 async def test_per_instance_concurrency_limits_the_requests_at_a_time(app_dir: Path, model: ModelServer) -> None:
     model.respond_with(stalls_after(event(OPENAI[0])), streams(OPENAI))
     async with python_m_local(app_dir, "--per-instance-concurrency", "1", **selecting(model)) as command:
