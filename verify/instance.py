@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 QUESTION = "What is the capital of France?"
 LONG_QUESTION = "Write a long story about a lighthouse keeper, with many details."
 
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 _TIMEOUT = httpx2.Timeout(120, connect=60)
 
 
@@ -50,11 +51,15 @@ class Stream:
 
 
 class Instance:
-    """An instance at `url`, without a path. `key` is its function key, `api_key` one of its `CHAT_API_KEYS`."""
+    """An instance at `url`, without a path. `key` is its function key, `api_key` one of its `CHAT_API_KEYS`.
+
+    A URL without a scheme is HTTP on this machine, and HTTPS elsewhere.
+    """
 
     def __init__(self, url: str, key: str = "", api_key: str = "") -> None:
-        parts = urlsplit(url if "://" in url else f"https://{url}")
-        self.url = f"{parts.scheme}://{parts.netloc}"
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        scheme = parts.scheme or ("http" if parts.hostname in _THIS_MACHINE else "https")
+        self.url = f"{scheme}://{parts.netloc}"
         self.key = key
         self.api_key = api_key
         self.http = httpx2.AsyncClient(base_url=f"{self.url}/api/", timeout=_TIMEOUT)

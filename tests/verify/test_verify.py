@@ -12,6 +12,7 @@ from aiohttp import ClientSession, web
 
 from local.settings import APP_DIR
 from tests.local.command import python_m_local
+from verify.instance import Instance
 
 
 def free_port() -> int:
@@ -96,6 +97,21 @@ async def test_buffering_proxy_fails_and_says_why() -> None:
     assert status == 1, output
     (failure,) = failures(output)
     assert "buffers the response" in failure
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("localhost:7071", "http://localhost:7071"),
+        ("127.0.0.1:7071", "http://127.0.0.1:7071"),
+        ("[::1]:7071", "http://[::1]:7071"),
+        ("https://localhost", "https://localhost"),
+        ("app.example", "https://app.example"),
+        ("http://app.example/api/chat", "http://app.example"),
+    ],
+)
+def test_url_without_a_scheme_is_http_on_this_machine_only(given: str, url: str) -> None:
+    assert Instance(given).url == url
 
 
 async def test_instance_that_cannot_be_reached() -> None:
