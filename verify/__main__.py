@@ -2,6 +2,9 @@
 
 import argparse
 import asyncio
+import os
+import socket
+import ssl
 import sys
 from time import monotonic
 
@@ -46,7 +49,7 @@ async def _verify(instance: Instance, fake_model_port: int | None, only: str) ->
     try:
         await instance.get("openapi.json")
     except httpx2.TransportError as error:
-        print(f"It cannot be reached: {type(error).__name__}.")
+        print(f"It cannot be reached: {_cause(error)}.")
         return 2
     started = monotonic()
     outcomes = [await _run(name, check, instance) for name, check in checks.items()]
@@ -55,6 +58,25 @@ async def _verify(instance: Instance, fake_model_port: int | None, only: str) ->
         f"\n{passed} of {len(checks)} checks passed, {failed} failed, {skipped} skipped, in {monotonic() - started:.0f} s."
     )
     return 1 if failed else 0
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of the operating system or of TLS for an error, or the name of its class."""
+    cause = type(error).__name__
+    inner: BaseException | None = error
+    while inner:
+        match inner:
+            case ssl.SSLCertVerificationError():
+                cause = f"its certificate is not valid ({inner.verify_message})"
+            case ssl.SSLError():
+                cause = "it does not speak TLS"
+            case socket.gaierror(strerror=str(reason)):
+                cause = reason.lower()
+            case OSError(errno=int(number)):
+                cause = os.strerror(number).lower()
+        # An address for which several connections were tried has a group of errors.
+        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__ or inner.__context__
+    return cause
 
 
 async def _run(name: str, check: Check, instance: Instance) -> str:

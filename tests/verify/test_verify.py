@@ -3,13 +3,16 @@
 import asyncio
 import re
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
 
+from bench.certificate import write_certificate
 from local.settings import APP_DIR
 from tests.local.command import python_m_local
 from verify.instance import Instance
@@ -117,7 +120,29 @@ def test_url_without_a_scheme_is_http_on_this_machine_only(given: str, url: str)
 async def test_instance_that_cannot_be_reached() -> None:
     status, output = await verify(f"http://127.0.0.1:{free_port()}")
     assert status == 2
-    assert "cannot be reached" in output
+    assert output.endswith("It cannot be reached: connection refused.\n")
+
+
+async def test_server_that_does_not_speak_tls() -> None:
+    async def respond(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        status, output = await verify(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert status == 2
+    assert output.endswith("It cannot be reached: it does not speak TLS.\n")
+
+
+async def test_server_whose_certificate_is_not_valid(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    write_certificate(certificate, key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:
+        status, output = await verify(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert status == 2
+    assert output.endswith("It cannot be reached: its certificate is not valid (self-signed certificate).\n")
 
 
 @pytest.mark.timeout(60)
