@@ -14,6 +14,8 @@ from aiohttp import ClientSession, web
 
 from bench.certificate import write_certificate
 from local.settings import APP_DIR
+from tests.fakes.model_server import ModelServer
+from tests.fakes.responses import OPENAI, streams
 from tests.local.command import python_m_local
 from verify.instance import Instance
 
@@ -100,6 +102,18 @@ async def test_buffering_proxy_fails_and_says_why() -> None:
     assert status == 1, output
     (failure,) = failures(output)
     assert "buffers the response" in failure
+
+
+@pytest.mark.parametrize("name", ["one by one", "at once"])
+async def test_streaming_of_a_response_that_takes_milliseconds_is_not_judged(name: str, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    one_at_a_time = ["--per-instance-concurrency", "1"]  # or all could start before one ends
+    async with python_m_local(APP_DIR, *one_at_a_time, OPENAI_BASE_URL=f"{model.url}/v1") as command:
+        url = f"http://localhost:{await command.ready()}"
+        await verify(url, "--only", "warm")  # the first request takes longer
+        status, output = await verify(url, "--only", name)
+    assert status == 0, output
+    assert re.search(r"  skipped: the response took only \d+ ms\n", output)
 
 
 @pytest.mark.parametrize(
