@@ -14,8 +14,8 @@ from aiohttp import ClientSession, web
 
 from bench.certificate import write_certificate
 from local.settings import APP_DIR
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, streams
+from tests.fakes.model_server import Exchange, ModelServer
+from tests.fakes.responses import OPENAI, event, streams
 from tests.local.command import python_m_local
 from verify.instance import Instance
 
@@ -114,6 +114,29 @@ async def test_streaming_of_a_response_that_takes_milliseconds_is_not_judged(nam
         status, output = await verify(url, "--only", name)
     assert status == 0, output
     assert re.search(r"  skipped: the response took only \d+ ms\n", output)
+
+
+async def test_model_that_finds_no_end_does_not_fail_the_check_of_a_disconnect(model: ModelServer) -> None:
+    async def ramble(exchange: Exchange) -> None:
+        await exchange.begin()
+        while not exchange.closed.is_set():
+            await exchange.chunk(event(OPENAI[1]))
+            await asyncio.sleep(0.01)
+
+    model.respond_with(ramble)
+    async with python_m_local(APP_DIR, OPENAI_BASE_URL=f"{model.url}/v1") as command:
+        status, output = await verify(f"http://localhost:{await command.ready()}", "--only", "disconnect")
+    assert status == 0, output
+    assert "4 others" in output
+
+
+async def test_error_in_another_stream_fails_the_check_of_a_disconnect(model: ModelServer) -> None:
+    model.respond_with(streams([OPENAI[1], {"error": {"message": "Failed."}}]))
+    async with python_m_local(APP_DIR, OPENAI_BASE_URL=f"{model.url}/v1") as command:
+        status, output = await verify(f"http://localhost:{await command.ready()}", "--only", "disconnect")
+    assert status == 1
+    (failure,) = failures(output)
+    assert "another stream has the line" in failure
 
 
 @pytest.mark.parametrize(
