@@ -19,7 +19,7 @@ from local.settings import APP_DIR, LocalSettings, SettingsError, route_prefix
 from local.upstream import Upstream
 from local.worker import AppError, Worker
 
-QUESTION = '{"messages":[{"content":"What is the capital of France?"}]}'
+QUESTION = '{"messages":[{"content":"What is the capital of Japan?"}]}'
 
 _PAGE = "chat"
 _PREFIX = re.compile("(CHAT|OPENAI|AZURE_OPENAI)_", re.IGNORECASE)

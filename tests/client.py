@@ -12,7 +12,7 @@ import aiohttp
 KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 SECRETS = [KEY]
 DONE = "[DONE]"
-QUESTION = {"messages": [{"content": "What is the capital of France?"}]}
+QUESTION = {"messages": [{"content": "What is the capital of Japan?"}]}
 
 
 type Configure = Callable[..., None]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 from openai import AsyncOpenAI
 
-QUESTION = "What is the capital of France?"
+QUESTION = "What is the capital of Japan?"
 LONG_QUESTION = "Write a long story about a lighthouse keeper, with many details."
 
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}

@@ -6,7 +6,7 @@ azd runs this after `azd deploy` and passes the environment's values as environm
 import os
 import sys
 
-REQUEST = '{"messages":[{"content":"What is the capital of France?"}]}'
+REQUEST = '{"messages":[{"content":"What is the capital of Japan?"}]}'
 
 
 def main() -> None:

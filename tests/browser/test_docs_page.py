@@ -41,7 +41,7 @@ async def test_a_streamed_response_is_shown_as_lines(page: Page, site: str, mode
     await expect(shown).to_contain_text('"content":"One, "')
     lines = (await shown.inner_text()).strip().split("\n")
     assert [line[0] + line[-1] for line in lines] == ["{}"] * 3
-    assert model_server.requests[-1].json["messages"][-1]["content"] == "What is the capital of France?"
+    assert model_server.requests[-1].json["messages"][-1]["content"] == "What is the capital of Japan?"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ async def test_a_streamed_response_is_shown_as_lines(page: Page, site: str, mode
 async def test_the_example_of_a_stream_is_shown_as_lines(page: Page, site: str, path: str, start: str) -> None:
     chat = await open_operation(page, site, path)
     example = chat.locator(".response[data-code='200'] .example.microlight")
-    await expect(example).to_contain_text("Paris")
+    await expect(example).to_contain_text("Tokyo")
     lines = [line for line in (await example.inner_text()).split("\n") if line]
     assert len(lines) > 5
     assert lines[0].startswith(start)
@@ -126,7 +126,7 @@ async def test_both_pages_work_with_any_route_prefix(page: Page, site: str, mode
     await page.route(f"{other}/**", forward)
     chat = await open_operation(page, other, "/some/where/chat")
     await execute(page, chat)
-    await expect(chat.locator(".live-responses-table")).to_contain_text("What is the capital of France?")
+    await expect(chat.locator(".live-responses-table")).to_contain_text("What is the capital of Japan?")
     await page.get_by_role("link", name="Chat", exact=True).click()
     await send(page, "Hello")
     await expect(responses(page)).to_have_text("Hello")

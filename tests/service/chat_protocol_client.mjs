@@ -3,7 +3,7 @@ import { AIChatProtocolClient } from "@microsoft/ai-chat-protocol";
 
 const [endpoint, mode] = process.argv.slice(2);
 const client = new AIChatProtocolClient(endpoint, { retryOptions: { maxRetries: 0 }, allowInsecureConnection: true });
-const messages = [{ role: "user", content: "What is the capital of France?" }];
+const messages = [{ role: "user", content: "What is the capital of Japan?" }];
 const options = { context: { a: 1 }, sessionState: { turn: 3, who: [null, "ünï"] } };
 const print = (value) => console.log(JSON.stringify(value));
 

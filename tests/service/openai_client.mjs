@@ -3,7 +3,7 @@ import OpenAI from "openai";
 
 const [baseURL, mode, apiKey = "anything"] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
-const body = { model: "any", messages: [{ role: "user", content: "What is the capital of France?" }] };
+const body = { model: "any", messages: [{ role: "user", content: "What is the capital of Japan?" }] };
 const print = (value) => console.log(JSON.stringify(value));
 
 try {

@@ -31,7 +31,7 @@ from tests.fakes.responses import (
 
 NPM_CLIENT = "openai@7"
 PATH = "/api/v1/chat/completions"
-MESSAGES: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
+MESSAGES: list[Any] = [{"role": "user", "content": "What is the capital of Japan?"}]
 BODY = {"model": "any", "messages": MESSAGES}
 KEYS = {"alice": "a-key-of-twenty-characters", "bob.2": "another-key-of-thirty-characters"}
 
