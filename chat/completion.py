@@ -13,7 +13,7 @@ from chat.chunks import ChunkDecoder
 from chat.client import get_client
 from chat.errors import InvalidRequest, InvalidResponse
 from chat.idle_timeout import IdleTimeout
-from chat.json_scan import check_all
+from chat.json_scan import check_and_find_keys
 from chat.metadata import Metadata
 from chat.request import CompletionRequest
 from chat.settings import Settings
@@ -70,7 +70,7 @@ class Completion:
                 raise InvalidResponse(f"a completion of more than {_MAX_COMPLETION_BYTES} bytes")
         self._idle_timeout.stop()
         body = bytes(received)
-        keys = check_all(body)
+        keys = check_and_find_keys(body)
         if not bytes(keys.choices).startswith(b"["):
             raise InvalidResponse("an object that is not a chat.completion")
         self.metadata.update(keys)

@@ -21,16 +21,14 @@ _MAX_DIGITS = 4000
 _NULL = Raw(b"null")
 
 
-class CheckedKeys(Struct):
-    """The keys that tell a chunk or completion from an error, as the bytes that the model server sent."""
-
+class _ErrorKey(Struct):
     error: Raw = _NULL
+
+
+class Keys(_ErrorKey):
+    """The keys of a chunk or completion that this service reads, as the bytes that the model server sent."""
+
     choices: Raw = _NULL
-
-
-class Keys(CheckedKeys):
-    """The keys of a chunk or completion that this service reads."""
-
     id: Raw = _NULL
     model: Raw = _NULL
     usage: Raw = _NULL
@@ -41,32 +39,25 @@ def _int(digits: str) -> int | str:
 
 
 _decode_value = json.JSONDecoder(parse_int=_int).decode
-_decode_checked_keys = Decoder(CheckedKeys).decode
+_decode_error_key = Decoder(_ErrorKey).decode
 _decode_keys = Decoder(Keys).decode
 
 
-def check(data: bytes) -> CheckedKeys:
-    """Checks that data is a chunk or completion, and returns the keys that were checked.
-
-    Raises `InvalidResponse` if it is not one JSON object, and `UpstreamErrorObject` if it has an error.
-    """
-    return _without_error(_decode(data, _decode_checked_keys))
+def check(data: bytes) -> None:
+    """Raises `InvalidResponse` if data is not one JSON object, and `UpstreamErrorObject` if that has an error."""
+    _raise_error(_decode(data, _decode_error_key))
 
 
-def check_all(data: bytes) -> Keys:
-    """Checks data as `check` does, and returns all keys that this service reads."""
-    return _without_error(find_keys(data))
+def check_and_find_keys(data: bytes) -> Keys:
+    """Returns the keys of a chunk or completion; raises what `check` raises."""
+    keys = _decode(data, _decode_keys)
+    _raise_error(keys)
+    return keys
 
 
 def find_keys(data: bytes) -> Keys:
     """Returns the keys of a chunk or completion; raises `InvalidResponse` if it is not one JSON object."""
     return _decode(data, _decode_keys)
-
-
-def _without_error[K: CheckedKeys](keys: K) -> K:
-    if keys.error is not _NULL and (error := parse(keys.error, MAX_ERROR_BYTES)):
-        raise UpstreamErrorObject(error)
-    return keys
 
 
 def parse(data: Raw | bytes, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON value
@@ -85,6 +76,11 @@ def parse_or_none(data: Raw, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON 
         return _msgspec_decode(data) if len(data) <= max_bytes else None
     except (MsgspecError, RecursionError):
         return None
+
+
+def _raise_error(keys: _ErrorKey) -> None:
+    if keys.error is not _NULL and (error := parse(keys.error, MAX_ERROR_BYTES)):
+        raise UpstreamErrorObject(error)
 
 
 def _decode[T](data: bytes, decode: Callable[[str], T]) -> T:

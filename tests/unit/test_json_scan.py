@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
 
 from chat.errors import InvalidResponse, UpstreamErrorObject
 from chat.json_scan import check, find_keys, parse
@@ -54,7 +53,7 @@ def test_accepts_lone_surrogates(text: str) -> None:
 
 @pytest.mark.parametrize("error", ["null", "false", '""', "{}", "[]", "0"])
 def test_empty_error_is_not_an_error(error: str) -> None:
-    assert check(f'{{"error": {error}}}'.encode()).error == Raw(error.encode())
+    check(f'{{"error": {error}}}'.encode())
 
 
 def test_error_is_raised() -> None:
