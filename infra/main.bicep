@@ -110,9 +110,9 @@ param networkAccess string
 // ── scale ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 // The platform's default for Python is 1: each concurrent request would get, and be billed, an instance of its own. Here a
-// request is a connection on an event loop. A chunk costs the worker some 72 µs of CPU, so 100 streams of 50 chunks per
+// request is a connection on an event loop. A chunk costs the worker some 71 µs of CPU, so 100 streams of 50 chunks per
 // second take a third of the one core that 2048 MB come with, with room for the Functions host (it forwards the same
-// bytes) and for bursts. Each stream takes 66 KB of memory. See docs/performance.md.
+// bytes) and for bursts. Each stream takes 65 KB of memory. See docs/performance.md.
 @description('Concurrent requests per instance, before the platform starts another instance.')
 @minValue(1)
 @maxValue(1000)
