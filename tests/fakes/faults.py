@@ -54,6 +54,7 @@ FAILED = Outcome(502, error=UPSTREAM)
 TIMED_OUT = Outcome(504, error="timeout_error")
 STREAMED = Outcome(200, chunks=len(OPENAI))
 COMPLETED = Outcome(200)
+SIZE_LIMIT = "exceeds a size limit"
 
 
 def fails_after(chunks: int, error: str = UPSTREAM) -> Outcome:
@@ -460,7 +461,7 @@ def _until_closed(body: bytes) -> Behaviour:
 
 def _too_much() -> Iterator[Fault]:
     """Bodies that would fill the memory."""
-    kind = "exceeds a size limit"
+    kind = SIZE_LIMIT
     yield Fault(kind, "an event", (_endless(b"x" * 65536, first=b"data: "),), FAILED)
     yield Fault(kind, "an event of empty lines", (_endless(b"data:\n" * 10_000),), FAILED)
     yield Fault(kind, "an event mid-stream", (_endless(b"data:\n" * 10_000, first=b"".join(EVENTS[:2])),), fails_after(2))
