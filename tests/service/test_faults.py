@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.client import DONE, KEY, QUESTION, Configure, Logged, Service
-from tests.fakes.faults import FAULTS, Fault
+from tests.fakes.faults import FAULTS, TIMED_OUT, Fault
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import COMPLETION, OPENAI
 
@@ -79,7 +79,7 @@ def question(path: str, *, stream: bool) -> dict[str, Any]:
 async def test_fault_has_its_outcome(
     service: Service, model: ModelServer, configure: Configure, logged: Logged, fault: Fault, path: str
 ) -> None:
-    timeout = TIMEOUT if "in time" in fault.kind or "stops sending" in fault.kind else MAX_SECONDS
+    timeout = TIMEOUT if fault.outcome.error == TIMED_OUT.error else MAX_SECONDS
     configure(OPENAI_BASE_URL=model.url, OPENAI_API_KEY=KEY, CHAT_TIMEOUT=str(timeout))
     await check_outcome(service, model, logged, fault, path)
 
