@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import sys
+from contextlib import suppress
 from textwrap import indent
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -65,7 +66,7 @@ def _warn_of_unknown_settings() -> None:
 async def _serve(options: ServiceOptions, request_lines: RequestLineFilter) -> None:
     supervisor = socket.socket(fileno=sys.stdin.fileno())
     supervisor.setblocking(False)
-    ended = asyncio.create_task(asyncio.get_running_loop().sock_recv(supervisor, 1))
+    ended = asyncio.create_task(_end(supervisor))
     worker = await Worker.start(APP_DIR)
     prefix = route_prefix(APP_DIR)
     base_path = f"/{prefix}" if prefix else ""
@@ -82,7 +83,8 @@ async def _serve(options: ServiceOptions, request_lines: RequestLineFilter) -> N
     await asyncio.wait({ended, stopped, announced}, return_when=asyncio.FIRST_COMPLETED)
     if announced.done():
         announced.result()
-        supervisor.send(b"\n")
+        with suppress(BrokenPipeError):  # it is ending
+            supervisor.send(b"\n")
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
     announced.cancel()
     request_lines.stopping = True
@@ -90,6 +92,12 @@ async def _serve(options: ServiceOptions, request_lines: RequestLineFilter) -> N
     await worker.stop()
     if not ended.done():
         sys.exit("The worker's web server has stopped.")
+
+
+async def _end(supervisor: socket.socket) -> None:
+    """Waits until the supervisor closes its end."""
+    with suppress(ConnectionResetError):  # it has not read what was sent
+        await asyncio.get_running_loop().sock_recv(supervisor, 1)
 
 
 async def _announce(options: ServiceOptions, worker: Worker, url: str) -> None:
