@@ -23,6 +23,9 @@ from chat.decompression import Decompressor
 _MAX_ERROR_BYTES = 64 * 1024
 """A larger body of an error response is not read to its end, and counts as empty."""
 
+_MAX_HEAD_BYTES = 256 * 1024
+"""How much may arrive before a response has begun: aiohttp would read interim responses without end."""
+
 _READ_BUFFER_BYTES = 32 * 1024
 """aiohttp stops reading from the socket when twice that much is unread."""
 
@@ -178,11 +181,13 @@ class _Guard(asyncio.BaseProtocol):
         """The response to the last request."""
         self.data_received: Callable[[bytes], None]
         """What asyncio calls: an attribute, because a method that passes the data on would cost 3% of a chunk."""
+        self._head_bytes = 0
 
     def begin_request(self) -> None:
         """Passes what arrives on to aiohttp, from before the request is sent."""
         self.response = None
-        self.data_received = self._protocol.data_received
+        self._head_bytes = 0
+        self.data_received = self._receive_head
 
     def end_response(self) -> None:
         """Passes nothing on; aiohttp calls this before the connection goes back to the pool or is closed."""
@@ -204,6 +209,16 @@ class _Guard(asyncio.BaseProtocol):
 
     def resume_writing(self) -> None:
         self._protocol.resume_writing()
+
+    def _receive_head(self, data: bytes) -> None:
+        """Passes data on to aiohttp, and after the head, in all further calls, directly."""
+        if self.response and self.response.content:
+            self.data_received = self._protocol.data_received
+        elif self._head_bytes > _MAX_HEAD_BYTES:
+            self._transport.abort()
+            return
+        self._head_bytes += len(data)
+        self._protocol.data_received(data)
 
     def _abort(self, _: bytes) -> None:
         self._transport.abort()

@@ -468,6 +468,7 @@ def _too_much() -> Iterator[Fault]:
     yield Fault(kind, "an event, compressed", (_endless(b"data:\n" * 200_000, compressed=True),), FAILED)
     yield Fault(kind, "a body", (_endless(b" " * 65536),), FAILED, complete=True)
     yield Fault(kind, "a body, compressed", (_endless(b" " * (1 << 20), compressed=True),), FAILED, complete=True)
+    yield Fault(kind, "interim responses", (_sends_interim_responses,), FAILED, requests=3)
     rejected = Outcome(400, error=REJECTED)
     yield from _both(kind, "an error", _endless(b" " * 65536, status=400), outcome=rejected, message=_NO_MESSAGE)
     yield Fault(kind, "an error, compressed", (_endless(b" " * (1 << 20), status=400, compressed=True),), rejected)
@@ -498,6 +499,16 @@ def _endless(piece: bytes, first: bytes = b"", status: int = 200, *, compressed:
         await exchange.wait_closed()
 
     return behave
+
+
+async def _sends_interim_responses(exchange: Exchange) -> None:
+    """Sends responses that announce another one, until the service closes the connection."""
+    for _ in range(10_000):
+        if exchange.closed.is_set():
+            return
+        await exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000)
+        await asyncio.sleep(0)
+    await exchange.wait_closed()
 
 
 def _on_idle_connections() -> Iterator[Fault]:

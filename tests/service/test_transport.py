@@ -98,6 +98,12 @@ async def test_connection_is_reused(server: Server, client: Client) -> None:
     assert len(server.writers) == 1
 
 
+async def test_interim_responses_count_for_one_response_only(server: Server, client: Client) -> None:
+    server.head = b"HTTP/1.1 100 Continue\r\n\r\n" * 4000 + server.head
+    assert [await client.request() for _ in range(4)] == [b"1.", b"2.", b"3.", b"4."]
+    assert len(server.writers) == 1
+
+
 async def test_one_read_returns_little_of_much_data_that_has_arrived(server: Server, client: Client) -> None:
     """What one read returns is handled at once, while other requests wait."""
     server.head = b"HTTP/1.1 200 OK\r\ncontent-length: 16777218\r\n\r\n"
