@@ -91,7 +91,7 @@ class RequestLog:
         write_line(json.dumps({name: value for name, value in self._attributes.items() if value is not None}))
 
     def _without_secret(self, identifier: str | None) -> str | None:
-        """The identifier, unless the model server put one of its own keys or addresses there."""
+        """The identifier, unless it contains a key or an endpoint: the model server may send back what it received."""
         return None if identifier and has_secret(identifier, self._secrets) else identifier
 
     def _elapsed(self) -> float:
