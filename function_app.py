@@ -5,11 +5,13 @@ import logging
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from chat.access import auth_levels
-from chat.formats import NdjsonFormat, OpenAIFormat, ProtocolFormat
-from chat.model_list import list_models
-from chat.response import ChatResponse
-from chat.web.pages import asset, openapi_document, page
+from chat.api.auth import auth_levels
+from chat.api.handler import ChatResponse
+from chat.api.models import list_models
+from chat.formats.chat_completions import ChatCompletionsFormat
+from chat.formats.chat_protocol import ProtocolFormat
+from chat.formats.ndjson import NdjsonFormat
+from web.pages import asset, openapi_document, page
 
 ANONYMOUS = func.AuthLevel.ANONYMOUS
 auth_level, api_key_auth_level = auth_levels()
@@ -41,7 +43,7 @@ async def chat_protocol_stream(req: Request, context: func.Context) -> Response:
 @app.route(route="v1/chat/completions", methods=["POST"], auth_level=api_key_auth_level)
 async def chat_completions(req: Request, context: func.Context) -> Response:
     """A completion in OpenAI's Chat Completions API, for any client whose base URL can be set."""
-    return ChatResponse(req, OpenAIFormat(), context, takes_api_key=True)
+    return ChatResponse(req, ChatCompletionsFormat(), context, takes_api_key=True)
 
 
 @app.route(route="v1/models", methods=["GET"], auth_level=api_key_auth_level)

@@ -13,7 +13,7 @@ from time import perf_counter
 
 from bench.certificate import write_certificate
 from bench.fake_model import ModelServer
-from chat.client import get_client
+from chat.upstream.client import get_client
 
 _ONE_WAY_SECONDS = 0.0125
 _REQUESTS = 15

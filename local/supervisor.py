@@ -22,7 +22,7 @@ from local.upstream import Upstream, configured_upstream
 _STOP_SECONDS = 0.3
 _UNAVAILABLE_SECONDS = 1
 _READ_BYTES = 65536
-_CODE = APP_DIR / "chat"
+_CODE = (APP_DIR / "chat", APP_DIR / "web")
 _CODE_SUFFIXES = {".py", ".json", ".html", ".css", ".js", ".svg"}
 _OTHER_SOURCES = {"function_app.py", "host.json", "local.settings.json"}
 _NOT_CONFIGURED = (
@@ -238,8 +238,8 @@ def _listen(port: int) -> socket.socket:
 
 async def _changes() -> AsyncGenerator[str]:
     """The names of the source files that change, together if they change at the same time."""
-    folders = [path for path in _CODE.rglob("*") if path.is_dir() and path.name != "__pycache__"]
-    async for changes in awatch(APP_DIR, _CODE, *folders, watch_filter=_is_source, recursive=False):
+    folders = [path for code in _CODE for path in code.rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    async for changes in awatch(APP_DIR, *_CODE, *folders, watch_filter=_is_source, recursive=False):
         yield ", ".join(sorted({str(Path(path).relative_to(APP_DIR)) for _, path in changes}))
 
 
@@ -248,7 +248,7 @@ def _is_source(_: Change, path: str) -> bool:
     file = Path(path)
     if file.parent == APP_DIR:
         return file.name in _OTHER_SOURCES
-    return file.is_relative_to(_CODE) and file.suffix in _CODE_SUFFIXES and not file.name.startswith(".")
+    return any(map(file.is_relative_to, _CODE)) and file.suffix in _CODE_SUFFIXES and not file.name.startswith(".")
 
 
 def _port(text: str) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chat.client import get_client
-from chat.log_writer import flush
 from chat.settings import Settings, get_settings
+from chat.telemetry.log_writer import flush
+from chat.upstream.client import get_client
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker

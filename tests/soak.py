@@ -20,7 +20,7 @@ from pathlib import Path
 
 import aiohttp
 
-from chat.client import get_client
+from chat.upstream.client import get_client
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker

@@ -400,7 +400,7 @@ async def test_the_page_is_small_and_loads_its_modules_at_once(page: Page, site:
         "performance.getEntries().filter((e) => e.encodedBodySize).map((e) => [e.name, e.encodedBodySize])"
     )
     sizes = {name.removeprefix(f"{site}/assets/"): size for name, size in entries}
-    static = APP_DIR / "chat" / "web" / "static"
+    static = APP_DIR / "web" / "static"
     modules = {path.name for path in static.glob("*.js")} - {"docs.js"}
     assert set(sizes) == {f"{site}/chat", "chat.css", "icon.svg", *modules}
     assert sum(sizes.values()) <= 25_000, sizes

@@ -10,8 +10,8 @@ PAGE = (APP_DIR / "docs" / "architecture.md").read_text()
 def test_page_has_every_module() -> None:
     modules = [
         APP_DIR / "function_app.py",
-        *sorted((APP_DIR / "chat").glob("*.py")),
-        *sorted((APP_DIR / "chat/web").glob("*.py")),
+        *sorted((APP_DIR / "chat").rglob("*.py")),
+        *sorted((APP_DIR / "web").glob("*.py")),
     ]
     rows = []
     for path in modules:

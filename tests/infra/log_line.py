@@ -6,10 +6,10 @@ import logging
 from pydantic import SecretStr
 
 from chat.errors import RateLimited
-from chat.log_writer import flush, logger
 from chat.metadata import Metadata
-from chat.request_log import RequestLog
 from chat.settings import Settings
+from chat.telemetry.log_writer import flush, logger
+from chat.telemetry.request_log import RequestLog
 
 
 class _Collector(logging.Handler):

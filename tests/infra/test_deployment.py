@@ -90,13 +90,14 @@ def deployed_files(ignored: Callable[[str], bool]) -> list[str]:
 @pytest.mark.parametrize("ignored", [ignored_by_git_rules, ignored_by_azd])
 def test_only_the_app_is_deployed(ignored: Callable[[str], bool]) -> None:
     deployed = deployed_files(ignored)
-    assert [path for path in deployed if not path.startswith("chat/")] == [
+    assert [path for path in deployed if not path.startswith(("chat/", "web/"))] == [
         "function_app.py",
         "host.json",
         "requirements.txt",
     ]
-    code = {str(path.relative_to(APP_DIR)) for path in (APP_DIR / "chat").rglob("*") if path.is_file()}
-    assert {path for path in deployed if path.startswith("chat/")} == {path for path in code if "__pycache__" not in path}
+    files = [path for folder in ("chat", "web") for path in (APP_DIR / folder).rglob("*") if path.is_file()]
+    code = {str(path.relative_to(APP_DIR)) for path in files if "__pycache__" not in path.parts}
+    assert {path for path in deployed if path.startswith(("chat/", "web/"))} == code
 
 
 def requirements(name: str) -> list[str]:

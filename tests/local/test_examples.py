@@ -9,7 +9,7 @@ from local.settings import APP_DIR
 from tests.client import QUESTION
 from tests.local.command import python_m_local
 
-DOCUMENT = json.loads((APP_DIR / "chat" / "web" / "static" / "openapi.json").read_text())
+DOCUMENT = json.loads((APP_DIR / "web" / "static" / "openapi.json").read_text())
 EXAMPLES = {
     media_type: content["example"]
     for media_type, content in DOCUMENT["paths"]["/api/chat"]["post"]["responses"]["200"]["content"].items()

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from chat.formats import NdjsonFormat
-from chat.log_writer import flush
-from chat.request_log import RequestLog
+from chat.formats.ndjson import NdjsonFormat
+from chat.telemetry.log_writer import flush
+from chat.telemetry.request_log import RequestLog
 from tests.client import Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import OPENAI, streams

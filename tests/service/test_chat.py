@@ -90,7 +90,7 @@ async def test_many_invocations_share_one_client_and_one_connection(
             super().__init__(**options)
             clients.append(self)
 
-    monkeypatch.setattr("chat.client.AsyncOpenAI", Counted)
+    monkeypatch.setattr("chat.upstream.client.AsyncOpenAI", Counted)
     for behaviour, stream in [(streams(OPENAI), True), (responds(200, COMPLETION), False), (streams(AZURE), True)] * 3:
         model.respond_with(behaviour)
         await service.send({**QUESTION, "stream": stream})

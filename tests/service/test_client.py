@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
-from chat.client import get_client
+from chat.upstream.client import get_client
 from tests.client import Configure, Logged, Service
 from tests.fakes.model_server import Exchange, ModelServer
 from tests.fakes.responses import AZURE, OPENAI, never_responds, responds, streams
@@ -101,7 +101,7 @@ async def managed_identity(model: ModelServer, configure: Configure, monkeypatch
             super().__init__(**options)
             credentials.append(self)
 
-    monkeypatch.setattr("chat.credentials.ManagedIdentityCredential", ClosedCredential)
+    monkeypatch.setattr("chat.upstream.credentials.ManagedIdentityCredential", ClosedCredential)
     monkeypatch.setenv("IDENTITY_HEADER", "secret-of-the-platform")
     configure(
         AZURE_OPENAI_ENDPOINT=model.url,

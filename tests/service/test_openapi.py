@@ -13,14 +13,15 @@ from openapi_spec_validator import validate
 from pydantic.json_schema import models_json_schema
 
 from chat import errors
-from chat.openai_request import REJECTED, OpenAIRequest
-from chat.request import ChatRequest, ProtocolRequest
+from chat.formats.chat_completions import UNSUPPORTED_PARAMETERS, ChatCompletionsRequest
+from chat.formats.chat_protocol import ProtocolRequest
+from chat.formats.ndjson import ChatRequest
 from local.settings import APP_DIR
 from tests.client import DONE, QUESTION, Service
 from tests.fakes.model_server import Behaviour, Exchange, ModelServer
 from tests.fakes.responses import AZURE, COMPLETION, OPENAI, responds, streams
 
-FILE = APP_DIR / "chat" / "web" / "static" / "openapi.json"
+FILE = APP_DIR / "web" / "static" / "openapi.json"
 DOCUMENT = json.loads(FILE.read_bytes())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
@@ -106,11 +107,11 @@ def test_schemas_of_requests_are_those_of_the_models(model: type[ChatRequest] | 
 
 
 def test_schema_of_openai_requests_has_the_fields_of_the_model() -> None:
-    schema = SCHEMAS["OpenAIRequest"]
-    assert schema["properties"].keys() == OpenAIRequest.model_fields.keys()
+    schema = SCHEMAS["ChatCompletionsRequest"]
+    assert schema["properties"].keys() == ChatCompletionsRequest.model_fields.keys()
     assert schema["required"] == ["messages"]
     description = operation("/api/v1/chat/completions")["description"]
-    assert all(f"`{name}" in description for name in REJECTED)
+    assert all(f"`{name}" in description for name in UNSUPPORTED_PARAMETERS)
 
 
 @pytest.mark.parametrize("path", DOCUMENT["paths"])

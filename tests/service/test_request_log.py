@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chat.log_writer import flush
-from chat.request_log import RequestLog
+from chat.telemetry.log_writer import flush
+from chat.telemetry.request_log import RequestLog
 from tests.client import KEY, QUESTION, Configure, Logged, Service
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import COMPLETION, OPENAI, chunk, responds, streams

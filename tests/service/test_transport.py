@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from bench.certificate import write_certificate
-from chat.transport import AiohttpTransport
+from chat.upstream.transport import AiohttpTransport
 
 type Read = Callable[[], Awaitable[bytes]]
 

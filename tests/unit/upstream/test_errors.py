@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.errors import ChatError, UpstreamErrorObject
-from chat.formats import NdjsonFormat, ProtocolFormat
-from chat.upstream_errors import retry_after, to_chat_error
+from chat.formats.chat_protocol import ProtocolFormat
+from chat.formats.ndjson import NdjsonFormat
+from chat.upstream.errors import retry_after, to_chat_error
 from tests.client import KEY
 
 json_values = st.recursive(

@@ -9,8 +9,8 @@ import httpx2
 from openai import AsyncOpenAI
 
 from chat.settings import Settings, get_settings
-from chat.transport import AiohttpTransport
-from chat.upstream_errors import retry_after
+from chat.upstream.errors import retry_after
+from chat.upstream.transport import AiohttpTransport
 
 _MAX_RETRY_WAIT_SECONDS = 2
 _CONNECT_SECONDS = 5.0
@@ -64,6 +64,6 @@ async def _limit_retry_after(response: httpx2.Response) -> None:
 
 def _token_provider(settings: Settings) -> Callable[[], Awaitable[str]]:
     # Imported only here: a tenth of a second of every cold start that needs no token.
-    from chat.credentials import TokenProvider, make_credential  # noqa: PLC0415
+    from chat.upstream.credentials import TokenProvider, make_credential  # noqa: PLC0415
 
     return TokenProvider(make_credential(settings), timeout=min(_TOKEN_SECONDS, settings.chat_timeout / 2))

@@ -1,6 +1,5 @@
-"""The bodies of requests, validated."""
+"""The validation of a request's body, for every format, and the conversation of the simple ones."""
 
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pydantic_core
@@ -14,19 +13,6 @@ _MESSAGES = {
     "list_type": "Input should be an array",
     "model_type": "Input should be an object",
 }
-
-
-@dataclass(frozen=True)
-class CompletionRequest:
-    """A validated request, in any format.
-
-    `messages` are OpenAI's, `instructions` is the client's part of the system prompt, `parameters` what else is forwarded.
-    """
-
-    messages: list[dict[str, Any]]
-    stream: bool
-    instructions: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class Message(BaseModel):
@@ -45,19 +31,6 @@ class Conversation(BaseModel):
 
     # A body of 1 MiB has room for 500,000 messages: the first that is invalid is enough.
     messages: Annotated[list[Message], Field(min_length=1), FailFast()]
-
-
-class ChatRequest(Conversation):
-    """The body of `POST /api/chat`."""
-
-    stream: bool = True
-
-
-class ProtocolRequest(Conversation):
-    """The body of Microsoft's AI Chat Protocol. `sessionState` is the client's own and is returned as received."""
-
-    context: dict[str, Any] | None = None
-    sessionState: Any = None  # noqa: N815 - the protocol's name
 
 
 def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tuple[dict[str, Any], T]:

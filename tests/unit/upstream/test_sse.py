@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chat.errors import InvalidResponse
-from chat.sse import MAX_EVENT_BYTES, EventDecoder
+from chat.upstream.sse import MAX_EVENT_BYTES, EventDecoder
 from tests.fakes.responses import chunk, event
 
 line_ends = st.sampled_from([b"\n", b"\r", b"\r\n"])

@@ -8,7 +8,7 @@ from collections import deque
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
 from chat.json_scan import MAX_ERROR_BYTES, check, find_keys, parse
 from chat.metadata import Metadata
-from chat.sse import EventDecoder
+from chat.upstream.sse import EventDecoder
 
 _LAST_CHUNKS = 4
 """How many chunks may follow the one with the `finish_reason`: token usage, a content filter's results."""

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from chat.chunks import ChunkDecoder
 from chat.errors import IncompleteResponse
+from chat.upstream.chunks import ChunkDecoder
 from tests.fakes.responses import OPENAI, chunk, event
 
 json_objects = st.dictionaries(

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from chat.errors import UpstreamTimeout
-from chat.idle_timeout import IdleTimeout
+from chat.upstream.idle_timeout import IdleTimeout
 
 pytestmark = pytest.mark.timeout(10)
 

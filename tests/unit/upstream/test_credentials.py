@@ -8,8 +8,8 @@ from azure.core.credentials import AccessToken
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 
-from chat.credentials import TokenProvider
 from chat.errors import UpstreamError
+from chat.upstream.credentials import TokenProvider
 
 
 class FakeCredential(AsyncTokenCredential):

@@ -18,7 +18,7 @@ import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-from chat.decompression import Decompressor
+from chat.upstream.decompression import Decompressor
 
 _MAX_ERROR_BYTES = 64 * 1024
 """A larger body of an error response is not read to its end, and counts as empty."""

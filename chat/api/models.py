@@ -4,10 +4,10 @@ import json
 
 from fastapi import Request, Response
 
-from chat.access import authenticate
+from chat.api.auth import authenticate
+from chat.api.handler import HEADERS, error_headers
 from chat.errors import ChatError
-from chat.formats import OpenAIFormat
-from chat.response import HEADERS, error_headers
+from chat.formats.chat_completions import ChatCompletionsFormat
 from chat.settings import get_settings
 
 
@@ -17,7 +17,7 @@ def list_models(request: Request) -> Response:
         settings = get_settings()
         authenticate(request.headers, settings.api_keys)
     except ChatError as error:
-        content, status, headers = OpenAIFormat().encode_error(error), error.status, error_headers(error)
+        content, status, headers = ChatCompletionsFormat().encode_error(error), error.status, error_headers(error)
     else:
         model = {"id": settings.model, "object": "model", "created": 0, "owned_by": settings.provider}
         content, status, headers = json.dumps({"object": "list", "data": [model]}).encode(), 200, {}

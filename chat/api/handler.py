@@ -8,14 +8,14 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from chat.access import authenticate
-from chat.completion import Completion, encode_body, request_completion
-from chat.disconnect import DisconnectWatcher
+from chat.api.auth import authenticate
+from chat.api.disconnect import DisconnectWatcher
 from chat.errors import BodyTooLarge, ChatError, InvalidResponse, RequestTimeout, UnsupportedMediaType
-from chat.formats import WireFormat
-from chat.request_log import RequestLog
+from chat.formats.wire_format import WireFormat
 from chat.settings import Settings, get_settings
-from chat.upstream_errors import to_chat_error
+from chat.telemetry.request_log import RequestLog
+from chat.upstream.completion import Completion, encode_body, request_completion
+from chat.upstream.errors import to_chat_error
 
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 """The headers of every response of a chat route."""

@@ -9,14 +9,14 @@ from typing import Any
 import httpx2
 from openai import AsyncStream, RequestOptions
 
-from chat.chunks import ChunkDecoder
-from chat.client import get_client
+from chat.completion_request import CompletionRequest
 from chat.errors import InvalidRequest, InvalidResponse
-from chat.idle_timeout import IdleTimeout
 from chat.json_scan import check_and_find_keys
 from chat.metadata import Metadata
-from chat.request import CompletionRequest
 from chat.settings import Settings
+from chat.upstream.chunks import ChunkDecoder
+from chat.upstream.client import get_client
+from chat.upstream.idle_timeout import IdleTimeout
 
 _MAX_COMPLETION_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 1.0

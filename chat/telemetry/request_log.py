@@ -11,10 +11,10 @@ from time import perf_counter
 from typing import Any
 
 from chat.errors import ChatError, InternalError
-from chat.log_writer import write_error, write_line
 from chat.metadata import Metadata
 from chat.redaction import has_secret
 from chat.settings import Provider, Settings
+from chat.telemetry.log_writer import write_error, write_line
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _PROVIDER_NAMES: dict[Provider, str] = {"azure": "azure.ai.openai", "openai": "openai", "compatible": "compatible"}

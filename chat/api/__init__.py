@@ -1,0 +1,1 @@
+"""One exchange with a client: joins a wire format with the model server. It alone knows the web framework."""

@@ -1,0 +1,109 @@
+"""The format of `/api/chat-protocol`: Microsoft's AI Chat Protocol, whose clients choose by the route whether to stream.
+
+See https://github.com/microsoft/ai-chat-protocol.
+"""
+
+import json
+from typing import Any
+
+from msgspec import MsgspecError, Raw, Struct
+from msgspec.json import Decoder
+
+from chat.completion_request import CompletionRequest
+from chat.errors import ChatError, InvalidRequest
+from chat.formats.validation import Conversation, validate
+from chat.formats.wire_format import encode_json
+from chat.json_scan import parse
+
+_MAX_CONTENT_BYTES = 4 * 1024 * 1024
+"""The maximum size of a content."""
+
+_MAX_UNUSUAL_BYTES = 256 * 1024
+"""The maximum size of what becomes Python objects because it does not have the usual shape."""
+
+
+class ProtocolRequest(Conversation):
+    """The body of Microsoft's AI Chat Protocol. `sessionState` is the client's own and is returned as received."""
+
+    context: dict[str, Any] | None = None
+    sessionState: Any = None  # noqa: N815 - the protocol's name
+
+
+class ProtocolFormat:
+    """The AI Chat Protocol, for a streamed or a complete response."""
+
+    stream_media_type = "application/jsonl"
+
+    def __init__(self, *, stream: bool) -> None:
+        self._stream = stream
+        self._started = False
+        self._session = b""
+
+    def parse_request(self, body: bytes, max_messages: int) -> CompletionRequest:
+        """Parses a `ProtocolRequest`."""
+        _, request = validate(ProtocolRequest, body, max_messages)
+        if "sessionState" in request.model_fields_set:
+            try:
+                # Encoded at once: as objects it could take 25 times as much memory until the response ends.
+                self._session = b',"sessionState":' + json.dumps(request.sessionState, allow_nan=False).encode()
+            except ValueError:
+                raise InvalidRequest("sessionState: a number is too large.", param="sessionState") from None
+        return CompletionRequest([message.model_dump() for message in request.messages], self._stream)
+
+    def encode_chunks(self, chunks: list[bytes]) -> bytes:
+        """Encodes a delta as a line: first the role, with the session state, and then the content."""
+        lines: list[bytes] = []
+        if not self._started:
+            self._started = True
+            lines.append(b'{"delta":{"role":"assistant"}%b}\n' % self._session)
+        contents = (_content(chunk, "delta") for chunk in chunks)
+        lines += [encode_json({"delta": {"content": content}}) + b"\n" for content in contents if content]
+        return b"".join(lines)
+
+    def encode_completion(self, completion: bytes) -> bytes:
+        """Encodes the message, with the session state."""
+        message = {"role": "assistant", "content": _content(completion, "message")}
+        return b'{"message":%b%b}' % (encode_json(message), self._session)
+
+    def encode_error(self, error: ChatError) -> bytes:
+        """Encodes the protocol's error object, which always has a code."""
+        return encode_json({"error": {"code": error.code or error.type, "message": error.message}})
+
+    def encode_stream_error(self, error: ChatError) -> bytes:
+        """Encodes the error object as the last line."""
+        return self.encode_error(error) + b"\n"
+
+    def encode_stream_end(self) -> bytes:
+        """Returns nothing: each line has ended with a line feed."""
+        return b""
+
+
+class _Part(Struct):
+    content: Raw = Raw(b"null")
+
+
+class _Choice(Struct):
+    delta: _Part | None = None
+    message: _Part | None = None
+
+
+class _Completion(Struct):
+    choices: list[_Choice] | None = None
+
+
+_decode_completion = Decoder(_Completion).decode
+
+
+def _content(data: bytes, key: str) -> str:
+    """The content of the first choice's `delta` or `message`; empty if it has another shape. Raises `InvalidResponse`."""
+    try:
+        choices = _decode_completion(data).choices
+        part = getattr(choices[0], key) if choices else None
+        content = parse(part.content, _MAX_CONTENT_BYTES) if part and bytes(part.content)[:1] == b'"' else ""
+    except MsgspecError:  # an unusual shape, or a lone surrogate
+        match parse(data, _MAX_UNUSUAL_BYTES):
+            case {"choices": [dict(choice), *_]} if isinstance(values := choice.get(key), dict):
+                content = values.get("content")
+            case _:
+                content = ""
+    return content if isinstance(content, str) else ""
