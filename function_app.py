@@ -6,7 +6,7 @@ import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from chat.api.auth import auth_levels
-from chat.api.handler import ChatResponse
+from chat.api.handler import CompletionResponse
 from chat.api.models import list_models
 from chat.formats.chat_completions import ChatCompletionsFormat
 from chat.formats.chat_protocol import ProtocolFormat
@@ -25,25 +25,25 @@ logging.getLogger("uvicorn.access").addFilter(lambda _: False)
 @app.route(route="chat", methods=["POST"])
 async def chat(req: Request, context: func.Context) -> Response:
     """A completion: streamed as NDJSON, or complete if the request has `"stream": false`."""
-    return ChatResponse(req, NdjsonFormat(), context)
+    return CompletionResponse(req, NdjsonFormat(), context)
 
 
 @app.route(route="chat-protocol", methods=["POST"])
 async def chat_protocol(req: Request, context: func.Context) -> Response:
     """A complete completion in Microsoft's AI Chat Protocol."""
-    return ChatResponse(req, ProtocolFormat(stream=False), context)
+    return CompletionResponse(req, ProtocolFormat(stream=False), context)
 
 
 @app.route(route="chat-protocol/stream", methods=["POST"])
 async def chat_protocol_stream(req: Request, context: func.Context) -> Response:
     """A streamed completion in Microsoft's AI Chat Protocol."""
-    return ChatResponse(req, ProtocolFormat(stream=True), context)
+    return CompletionResponse(req, ProtocolFormat(stream=True), context)
 
 
 @app.route(route="v1/chat/completions", methods=["POST"], auth_level=api_key_auth_level)
 async def chat_completions(req: Request, context: func.Context) -> Response:
     """A completion in OpenAI's Chat Completions API, for any client whose base URL can be set."""
-    return ChatResponse(req, ChatCompletionsFormat(), context, takes_api_key=True)
+    return CompletionResponse(req, ChatCompletionsFormat(), context, takes_api_key=True)
 
 
 @app.route(route="v1/models", methods=["GET"], auth_level=api_key_auth_level)

@@ -5,7 +5,7 @@ import json
 from fastapi import Request, Response
 
 from chat.api.auth import authenticate
-from chat.api.handler import HEADERS, error_headers
+from chat.api.response_writer import COMMON_HEADERS, error_headers
 from chat.errors import ChatError
 from chat.formats.chat_completions import ChatCompletionsFormat
 from chat.settings import get_settings
@@ -21,4 +21,4 @@ def list_models(request: Request) -> Response:
     else:
         model = {"id": settings.model, "object": "model", "created": 0, "owned_by": settings.provider}
         content, status, headers = json.dumps({"object": "list", "data": [model]}).encode(), 200, {}
-    return Response(content, status, HEADERS | headers, media_type="application/json")
+    return Response(content, status, COMMON_HEADERS | headers, media_type="application/json")

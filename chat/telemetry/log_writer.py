@@ -9,14 +9,14 @@ import logging
 import os
 from contextlib import suppress
 from functools import cache
-from queue import SimpleQueue
-from threading import Event, Thread
+from logging.handlers import QueueHandler, QueueListener
+from queue import Full, Queue
 from typing import override
 
 _MAX_WAITING_LINES = 10_000
 _FLUSH_SECONDS = 1.0
 
-_lines: SimpleQueue[tuple[int, str] | Event] = SimpleQueue()
+_waiting: Queue[logging.LogRecord] = Queue(_MAX_WAITING_LINES)
 
 logger = logging.getLogger("chat.requests")
 """Its records are the lines."""
@@ -24,52 +24,50 @@ logger = logging.getLogger("chat.requests")
 
 def write_line(text: str) -> None:
     """Writes to standard output; neither raises nor blocks."""
-    _write(logging.INFO, text)
+    _start()
+    logger.info("%s", text)
 
 
 def write_error(text: str) -> None:
     """Writes to standard error; neither raises nor blocks."""
-    _write(logging.ERROR, text)
+    _start()
+    logger.error("%s", text)
 
 
 def flush() -> None:
     """Waits until all lines have been written, for a second at most."""
-    written = Event()
-    _lines.put(written)
-    written.wait(_FLUSH_SECONDS)
-
-
-def _write(level: int, text: str) -> None:
-    _start_thread()
-    if _lines.qsize() < _MAX_WAITING_LINES:  # or nothing reads standard output
-        _lines.put((level, text))
+    with _waiting.all_tasks_done:
+        _waiting.all_tasks_done.wait_for(lambda: not _waiting.unfinished_tasks, _FLUSH_SECONDS)
 
 
 @cache
-def _start_thread() -> None:
-    logger.addHandler(_Handler())
+def _start() -> None:
+    logger.addHandler(_DroppingQueueHandler(_waiting))
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    Thread(target=_write_lines, name="chat: log", daemon=True).start()
+    _DescriptorListener(_waiting).start()
     atexit.register(flush)
 
 
-def _write_lines() -> None:
-    while True:
-        match _lines.get():
-            case (level, text):
-                logger.log(level, "%s", text)
-            case Event() as written:
-                written.set()
-
-
-class _Handler(logging.Handler):
-    """Writes to the file descriptor: a write to `sys.stdout` that blocks would block the runtime, too, which flushes it."""
+class _DroppingQueueHandler(QueueHandler):
+    """Drops a record when the queue is full: nothing reads standard output."""
 
     @override
-    def emit(self, record: logging.LogRecord) -> None:
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(Full):
+            super().enqueue(record)
+
+
+class _DescriptorListener(QueueListener):
+    """Writes to the file descriptor: a write to `sys.stdout` that blocks would block the runtime, too, which flushes it.
+
+    It has no handler, because at exit logging waits for the lock of each.
+    """
+
+    @override
+    def handle(self, record: logging.LogRecord) -> None:
         descriptor = 2 if record.levelno >= logging.ERROR else 1
-        line = memoryview(f"{self.format(record)}\n".encode())
+        line = memoryview(f"{record.getMessage()}\n".encode())
         with suppress(OSError):  # it is closed
             while line:
                 line = line[os.write(descriptor, line) :]

@@ -81,7 +81,7 @@ class RequestLog:
             frames = traceback.format_tb(error.__cause__.__traceback__)
             write_error(f"{error.reason}\n{''.join(frames)}")
 
-    def set_chunks(self, count: int) -> None:
+    def set_chunk_count(self, count: int) -> None:
         """Records how many chunks have been received."""
         self._attributes["chunks"] = count
 

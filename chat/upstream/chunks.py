@@ -27,7 +27,7 @@ class ChunkDecoder:
     """
 
     def __init__(self) -> None:
-        self.chunks = 0
+        self.chunk_count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -44,7 +44,7 @@ class ChunkDecoder:
                 chunks.append(_chunk(event_type, data))
         except (UpstreamErrorObject, InvalidResponse) as error:
             self.error = error
-        self.chunks += len(chunks)
+        self.chunk_count += len(chunks)
         self._last.extend(chunks)
         return chunks
 

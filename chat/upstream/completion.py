@@ -1,16 +1,13 @@
 """Requests a completion from the model server and reads its response."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import httpx2
 from openai import AsyncStream, RequestOptions
 
-from chat.completion_request import CompletionRequest
-from chat.errors import InvalidRequest, InvalidResponse
+from chat.errors import InvalidResponse
 from chat.json_scan import check_and_find_keys
 from chat.metadata import Metadata
 from chat.settings import Settings
@@ -33,9 +30,9 @@ class Completion:
         self._decoder = ChunkDecoder()
 
     @property
-    def chunks(self) -> int:
+    def chunk_count(self) -> int:
         """How many chunks have been read."""
-        return self._decoder.chunks
+        return self._decoder.chunk_count
 
     async def read_chunks(self) -> list[bytes]:
         """Returns the chunks that have arrived, at least one, each a JSON object on one line; none at the end.
@@ -75,27 +72,6 @@ class Completion:
             raise InvalidResponse("an object that is not a chat.completion")
         self.metadata.update(keys)
         return body
-
-
-def encode_body(request: CompletionRequest, settings: Settings) -> bytes:
-    """Encodes the request to the model server, with the system prompt before the messages; raises `InvalidRequest`."""
-    system_prompt = settings.chat_system_prompt
-    if request.instructions:
-        system_prompt += f"\n\n{request.instructions}"
-    body: dict[str, Any] = {
-        "model": settings.model,
-        "messages": [{"role": "system", "content": system_prompt}, *request.messages],
-        **request.parameters,
-        "stream": request.stream,
-    }
-    if request.stream:
-        body["stream_options"] = {"include_usage": True}
-    if limit := settings.chat_max_completion_tokens:
-        body["max_completion_tokens"] = min(limit, request.parameters.get("max_completion_tokens", limit))
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except ValueError:
-        raise InvalidRequest("The body contains a number that is out of range.") from None
 
 
 @asynccontextmanager

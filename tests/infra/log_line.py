@@ -30,7 +30,7 @@ def _logged() -> list[dict[str, object]]:
         log.set_client("alice")
         log.set_request(Settings(openai_api_key=SecretStr("k")), stream=True)
         log.set_first_chunk()
-        log.set_chunks(1)
+        log.set_chunk_count(1)
         if outcome == "completed":
             log.set_completed(Metadata("chatcmpl-1", "m", ["stop"], 1, 1, 1, 1))
         elif outcome == "failed":

@@ -1,5 +1,7 @@
 """The model server that receives the request, and the key: every choice of provider."""
 
+import asyncio
+import gc
 import json
 import os
 import stat
@@ -14,6 +16,7 @@ import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
 from chat.upstream.client import get_client
+from chat.upstream.transport import _Guard
 from tests.client import Configure, Logged, Service
 from tests.fakes.model_server import Exchange, ModelServer
 from tests.fakes.responses import AZURE, OPENAI, never_responds, responds, streams
@@ -231,3 +234,13 @@ async def test_idle_connection_is_probed_before_azure_forgets_it(service: Servic
     purpose, _, ticks = client_timer(urlsplit(model.url).port or 0).partition(":")
     assert purpose == "02", "no keep-alive timer"
     assert int(ticks, 16) / os.sysconf("SC_CLK_TCK") < 240
+
+
+async def test_guard_is_on_each_connection_to_the_model_server(service: Service, model: ModelServer) -> None:
+    """It overrides methods of aiohttp that are not public API: a release that renames one would silently remove it."""
+    model.respond_with(streams(OPENAI))
+    assert (await service.send())[0] == 200
+    server_address = urlsplit(model.url).hostname, urlsplit(model.url).port
+    transports = [value for value in gc.get_objects() if issubclass(type(value), asyncio.Transport)]
+    protocols = [type(value.get_protocol()) for value in transports if value.get_extra_info("peername") == server_address]
+    assert protocols == [_Guard]

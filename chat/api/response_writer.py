@@ -1,0 +1,47 @@
+"""Writes a response to the client, and knows how much of it has been sent."""
+
+from starlette.types import Send
+
+from chat.errors import ChatError
+
+COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""The headers of every response of the API."""
+
+
+def error_headers(error: ChatError) -> dict[str, str]:
+    """The headers that belong to an error."""
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return headers | ({"www-authenticate": "Bearer"} if error.status == 401 else {})
+
+
+class ResponseWriter:
+    """Writes one response through the ASGI callable `send`, with these headers in addition to the common ones."""
+
+    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+        self.started = False
+        """Whether the status has been sent."""
+        self.ended = False
+        """Whether the end has been sent."""
+        self._send = send
+        self._headers = headers
+
+    async def start(self, status: int, headers: dict[str, str]) -> None:
+        """Sends the status and the headers."""
+        self.started = True
+        all_headers = {"content-type": "application/json"} | COMMON_HEADERS | self._headers | headers
+        raw_headers = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw_headers})
+
+    async def write(self, content: bytes) -> None:
+        """Sends a part of the body; waits while the client does not read."""
+        await self._send({"type": "http.response.body", "body": content, "more_body": True})
+
+    async def end(self, content: bytes = b"") -> None:
+        """Sends the last part of the body."""
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": content, "more_body": False})
+
+    async def send_complete(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        """Sends a response whose body is known."""
+        await self.start(status, {**headers, "content-length": str(len(content))})
+        await self.end(content)
