@@ -30,7 +30,7 @@ verify: .venv/ready ## check a running instance over HTTP [URL=http://localhost:
 		$(call option,FAKE_MODEL_PORT,--fake-model-port)
 
 soak: .venv/ready ## run completions, faults and disconnects for minutes, and check for leaks [MINUTES=3]
-	@$(PYTHON) -m tests.soak $(call option,MINUTES,--minutes)
+	@$(PYTHON) -m testing.soak $(call option,MINUTES,--minutes)
 
 bench: .venv/ready ## compare this service with others under the same load, in under ten minutes
 	@$(PYTHON) -m bench --uv "$(UV)"

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--uv", help="a uv that installs LiteLLM's proxy; without one it is left out")
     options = parser.parse_args()
     began = time.monotonic()
-    model = Process((sys.executable, "-m", "bench.fake_model", "{port}"))
+    model = Process((sys.executable, "-m", "testing.paced_model_server", "{port}"))
     try:
         model.until_listening()
         proxy = litellm(options.uv, model.port, _INSTALL_SECONDS) if options.uv else "no --uv was given"

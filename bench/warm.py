@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from bench.certificate import write_certificate
-from bench.fake_model import ModelServer
 from chat.upstream.client import get_client
+from testing.certificate import write_certificate
+from testing.paced_model_server import ModelServer
 
 _ONE_WAY_SECONDS = 0.0125
 _REQUESTS = 15

@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from chat.settings import Settings, get_settings
 from chat.telemetry.log_writer import flush
@@ -14,8 +16,12 @@ from chat.upstream.client import get_client
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker
-from tests.client import Logged, Service
-from tests.fakes.model_server import ModelServer
+from testing.client import Logged, Service
+from testing.model_server import ModelServer
+
+# How long an example takes says nothing on a machine that does other work too.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

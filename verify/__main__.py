@@ -40,7 +40,7 @@ async def _verify(instance: Instance, fake_model_port: int | None, only: str) ->
     checks = dict(CHECKS)
     if fake_model_port:
         # Only for this, so that an installed instance can be checked without the tests.
-        from tests.fakes.model_server import ModelServer  # noqa: PLC0415
+        from testing.model_server import ModelServer  # noqa: PLC0415
         from verify.faults import FakeModel, fault_checks  # noqa: PLC0415
 
         checks |= fault_checks(FakeModel(await ModelServer.start(fake_model_port)))

@@ -5,9 +5,10 @@ import json
 from collections import Counter, defaultdict
 from time import monotonic
 
-from tests.fakes.faults import FAULTS, Fault
-from tests.fakes.model_server import Behaviour, Exchange, ModelServer
-from tests.fakes.responses import COMPLETION, DONE, chunk, event, never_responds, stalls_after
+from testing.behaviours import never_responds, stalls_after
+from testing.chat_completions import COMPLETION, DONE, chunk, event
+from testing.faults import FAULTS, Fault
+from testing.model_server import Behaviour, Exchange, ModelServer
 from verify.checks import Check
 from verify.instance import QUESTION, Instance, expect, question
 

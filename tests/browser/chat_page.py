@@ -2,7 +2,7 @@
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.fakes.model_server import Exchange, ModelServer
+from testing.model_server import Exchange, ModelServer
 
 
 async def send(page: Page, text: str) -> None:

@@ -6,9 +6,9 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from local.model import default_model
+from testing.behaviours import echoes
+from testing.model_server import ModelServer
 from tests.browser.stack import chromium, find_chromium, local_stack
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import echoes
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ from typing import Literal
 from playwright.async_api import Browser
 
 from local.settings import APP_DIR
+from testing.behaviours import streams
+from testing.chat_completions import USAGE, chunk, text_chunks
+from testing.model_server import ModelServer
 from tests.browser.chat_page import completed, send
 from tests.browser.stack import chromium, find_chromium, local_stack
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import USAGE, chunk, streams, text_chunks
 
 _QUESTION = "How do I read the stream in Python?"
 _RESPONSE = """\

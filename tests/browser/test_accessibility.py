@@ -8,10 +8,11 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from local.settings import APP_DIR
+from testing.behaviours import Steps, echoes, responds, streams
+from testing.chat_completions import chunk, text_chunks
+from testing.model_server import ModelServer
 from tests.browser import axe
 from tests.browser.chat_page import button, completed, responses, send
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import Steps, chunk, echoes, responds, streams, text_chunks
 
 EVERYTHING = """\
 <think>A *thought*.</think># A title

@@ -6,9 +6,10 @@ import re
 import pytest
 from playwright.async_api import BrowserContext, Page, Route, expect
 
+from testing.behaviours import Steps, echoes, responds, streams
+from testing.chat_completions import USAGE, chunk, text_chunks
+from testing.model_server import ModelServer
 from tests.browser.chat_page import button, closed, completed, questions, responses, send, sent
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import USAGE, Steps, chunk, echoes, responds, streams, text_chunks
 
 
 async def test_response_of_a_real_model(page: Page, real_site: str) -> None:

@@ -6,10 +6,11 @@ from typing import Literal
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
+from testing.behaviours import streams
+from testing.chat_completions import text_chunks
+from testing.model_server import ModelServer
 from tests.browser import axe
 from tests.browser.chat_page import button, responses, send
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import streams, text_chunks
 
 
 def operation(page: Page, path: str) -> Locator:

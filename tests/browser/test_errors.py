@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from testing.behaviours import echoes, never_responds, responds, stalls_after, streams
+from testing.chat_completions import chunk, event, text_chunks
+from testing.model_server import Behaviour, Exchange, ModelServer
 from tests.browser.chat_page import button, closed, completed, responses, send, sent
 from tests.browser.sign_in import sign_in_proxy
-from tests.fakes.model_server import Behaviour, Exchange, ModelServer
-from tests.fakes.responses import chunk, echoes, event, never_responds, responds, stalls_after, streams, text_chunks
 
 REJECTED = responds(400, {"error": {"message": "A reason of the model server"}})
 INTERRUPTED = streams([*text_chunks("So far, ", "so good")[:-1], {"error": {"message": "out of memory", "code": 500}}])

@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
+from testing.model_server import ModelServer
 from tests.browser.chat_page import button, completed, responses, send
-from tests.fakes.model_server import ModelServer
 
 
 async def require_key(page: Page) -> None:

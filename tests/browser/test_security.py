@@ -3,9 +3,10 @@
 import pytest
 from playwright.async_api import Browser, Error, Page, expect
 
+from testing.behaviours import streams
+from testing.chat_completions import chunk, text_chunks
+from testing.model_server import ModelServer
 from tests.browser.chat_page import completed, responses, send
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import chunk, streams, text_chunks
 
 ATTACKS = [
     "<script>window.pwned = 1</script>",

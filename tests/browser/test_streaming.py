@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 import pytest
 from playwright.async_api import Page, expect
 
+from testing.behaviours import Steps, streams
+from testing.chat_completions import DONE, event, text_chunks
+from testing.model_server import Exchange, ModelServer
 from tests.browser.chat_page import button, completed, responses, send
-from tests.fakes.model_server import Exchange, ModelServer
-from tests.fakes.responses import DONE, Steps, event, streams, text_chunks
 
 SETTLED = """async () => {
     for (let frames = 0, last; frames < 10; frames = last === scrollY ? frames + 1 : 0) {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from local.settings import APP_DIR
-from tests.fakes.faults import FAULTS, Outcome
+from testing.faults import FAULTS, Outcome
 
 PAGE = (APP_DIR / "docs" / "errors.md").read_text()
 

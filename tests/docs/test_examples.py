@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from local.settings import APP_DIR
-from tests.client import Service
-from tests.fakes.model_server import Behaviour, ModelServer
-from tests.fakes.responses import AZURE, OPENAI, chunk, event, responds, streams, streams_bytes
+from testing.behaviours import responds, streams, streams_bytes
+from testing.chat_completions import AZURE, OPENAI, chunk, event
+from testing.client import Service
+from testing.model_server import Behaviour, ModelServer
 
 README = (APP_DIR / "README.md").read_text()
 EXAMPLES = {

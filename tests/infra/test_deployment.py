@@ -15,9 +15,10 @@ import pytest
 from pathspec import GitIgnoreSpec
 
 from local.settings import APP_DIR
-from tests.client import Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, streams
+from testing.behaviours import streams
+from testing.chat_completions import OPENAI
+from testing.client import Service
+from testing.model_server import ModelServer
 
 # On Azure the Functions host starts the worker; this starts it for the deployed app, behind our host.
 SERVE = """

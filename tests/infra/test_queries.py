@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.settings import APP_DIR
-from tests import npm
+from testing import npm
 from tests.infra.log_line import LOG_KEYS, OUTCOMES
 from tests.infra.template import deploy, of_type, properties
 

@@ -8,9 +8,10 @@ from contextlib import closing, suppress
 import pytest
 
 from local import host as host_module
-from tests.client import QUESTION, Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, streams
+from testing.behaviours import streams
+from testing.chat_completions import OPENAI
+from testing.client import QUESTION, Service
+from testing.model_server import ModelServer
 from tests.local.fake_worker import connection, echo, exchange, function, hosting
 
 GET = b"GET /api/f HTTP/1.1\r\n"

@@ -10,7 +10,7 @@ import pytest
 
 from local.service_options import ServiceOptions
 from local.upstream import Upstream
-from tests.fakes.model_server import ModelServer
+from testing.model_server import ModelServer
 
 
 @pytest.mark.parametrize("listens", [False, True], ids=["before it is ready", "before that has been read"])

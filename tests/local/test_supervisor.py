@@ -16,10 +16,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.client import KEY, QUESTION
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, event, stalls_after, streams
-from tests.local.command import Command, arguments, gone, make_run, python_m_local
+from testing.behaviours import stalls_after, streams
+from testing.chat_completions import OPENAI, event
+from testing.client import KEY, QUESTION
+from testing.command import Command, arguments, gone, make_run, python_m_local
+from testing.model_server import ModelServer
 
 STORY = {"messages": [{"content": "Tell me a very long story about a dragon and a knight."}]}
 SERVE, MODEL_SERVER = "local.serve", "local.model_server"

@@ -7,9 +7,10 @@ import pytest
 from chat.formats.ndjson import NdjsonFormat
 from chat.telemetry.log_writer import flush
 from chat.telemetry.request_log import RequestLog
-from tests.client import Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import OPENAI, streams
+from testing.behaviours import streams
+from testing.chat_completions import OPENAI
+from testing.client import Service
+from testing.model_server import ModelServer
 
 ERROR = {"message": "Internal server error.", "type": "server_error", "code": None, "param": None}
 

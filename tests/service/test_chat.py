@@ -7,9 +7,10 @@ import pytest
 from openai import AsyncOpenAI
 from syrupy.assertion import SnapshotAssertion
 
-from tests.client import QUESTION, Configure, Logged, Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import AZURE, COMPLETION, OPENAI, TOOL_CALL, Steps, responds, streams
+from testing.behaviours import Steps, responds, streams
+from testing.chat_completions import AZURE, COMPLETION, OPENAI, TOOL_CALL
+from testing.client import QUESTION, Configure, Logged, Service
+from testing.model_server import ModelServer
 
 
 @pytest.mark.parametrize("chunks", [OPENAI, AZURE, TOOL_CALL], ids=["openai", "azure", "tool_call"])

@@ -7,21 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests import npm
-from tests.client import QUESTION, Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import (
-    AZURE,
-    COMPLETION,
-    OPENAI,
-    TOOL_CALL,
-    chunk,
-    event,
-    responds,
-    stalls_after,
-    streams,
-    streams_bytes,
-)
+from testing import npm
+from testing.behaviours import responds, stalls_after, streams, streams_bytes
+from testing.chat_completions import AZURE, COMPLETION, OPENAI, TOOL_CALL, chunk, event
+from testing.client import QUESTION, Service
+from testing.model_server import ModelServer
 
 CLIENT = "@microsoft/ai-chat-protocol@1.0.0-beta.20240814.1"
 SESSION = {"turn": 3, "who": [None, "ünï"]}

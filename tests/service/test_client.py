@@ -17,9 +17,10 @@ from azure.identity.aio import ManagedIdentityCredential
 
 from chat.upstream.client import get_client
 from chat.upstream.transport import _Guard
-from tests.client import Configure, Logged, Service
-from tests.fakes.model_server import Exchange, ModelServer
-from tests.fakes.responses import AZURE, OPENAI, never_responds, responds, streams
+from testing.behaviours import never_responds, responds, streams
+from testing.chat_completions import AZURE, OPENAI
+from testing.client import Configure, Logged, Service
+from testing.model_server import Exchange, ModelServer
 
 TOKEN = "an.entra.token"
 

@@ -11,20 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.client import QUESTION, Logged, Service
-from tests.fakes.model_server import Behaviour, Exchange, ModelServer
-from tests.fakes.responses import (
-    COMPLETION,
-    DONE,
-    OPENAI,
-    chunk,
-    event,
-    never_responds,
-    responds,
-    stalls_after,
-    streams,
-    streams_bytes,
-)
+from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
+from testing.chat_completions import COMPLETION, DONE, OPENAI, chunk, event
+from testing.client import QUESTION, Logged, Service
+from testing.model_server import Behaviour, Exchange, ModelServer
 
 CLOSED_WITHIN = 1.0
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.client import DONE, KEY, QUESTION, Configure, Logged, Service
-from tests.fakes.faults import FAULTS, TIMED_OUT, Fault
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import COMPLETION, OPENAI
+from testing.chat_completions import COMPLETION, OPENAI
+from testing.client import DONE, KEY, QUESTION, Configure, Logged, Service
+from testing.faults import FAULTS, TIMED_OUT, Fault
+from testing.model_server import ModelServer
 
 TIMEOUT = 0.3
 MAX_SECONDS = 10.0

@@ -11,23 +11,11 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from tests import npm
-from tests.client import DONE, Configure, Logged, Service
-from tests.fakes.model_server import Behaviour, ModelServer
-from tests.fakes.responses import (
-    AZURE,
-    COMPLETION,
-    OPENAI,
-    TOOL_CALL,
-    USAGE,
-    chunk,
-    event,
-    never_responds,
-    responds,
-    stalls_after,
-    streams,
-    streams_bytes,
-)
+from testing import npm
+from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
+from testing.chat_completions import AZURE, COMPLETION, OPENAI, TOOL_CALL, USAGE, chunk, event
+from testing.client import DONE, Configure, Logged, Service
+from testing.model_server import Behaviour, ModelServer
 
 NPM_CLIENT = "openai@7"
 PATH = "/api/v1/chat/completions"

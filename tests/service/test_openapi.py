@@ -17,9 +17,10 @@ from chat.formats.chat_completions import UNSUPPORTED_PARAMETERS, ChatCompletion
 from chat.formats.chat_protocol import ProtocolRequest
 from chat.formats.ndjson import ChatRequest
 from local.settings import APP_DIR
-from tests.client import DONE, QUESTION, Service
-from tests.fakes.model_server import Behaviour, Exchange, ModelServer
-from tests.fakes.responses import AZURE, COMPLETION, OPENAI, responds, streams
+from testing.behaviours import responds, streams
+from testing.chat_completions import AZURE, COMPLETION, OPENAI
+from testing.client import DONE, QUESTION, Service
+from testing.model_server import Behaviour, Exchange, ModelServer
 
 FILE = APP_DIR / "web" / "static" / "openapi.json"
 DOCUMENT = json.loads(FILE.read_bytes())

@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from tests.client import Service
+from testing.client import Service
 
 PATHS = ["chat", "docs", "openapi.json", "assets/chat.css", "assets/swagger-ui.css"]
 

@@ -11,9 +11,10 @@ import pytest
 
 from chat.telemetry.log_writer import flush
 from chat.telemetry.request_log import RequestLog
-from tests.client import KEY, QUESTION, Configure, Logged, Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import COMPLETION, OPENAI, chunk, responds, streams
+from testing.behaviours import responds, streams
+from testing.chat_completions import COMPLETION, OPENAI, chunk
+from testing.client import KEY, QUESTION, Configure, Logged, Service
+from testing.model_server import ModelServer
 
 MAX_WAITING_LINES = 10_000
 

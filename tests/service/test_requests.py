@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.client import QUESTION, Configure, Logged, Service
-from tests.fakes.model_server import ModelServer
-from tests.fakes.responses import COMPLETION, OPENAI, never_responds, responds, streams
+from testing.behaviours import never_responds, responds, streams
+from testing.chat_completions import COMPLETION, OPENAI
+from testing.client import QUESTION, Configure, Logged, Service
+from testing.model_server import ModelServer
 
 Rejection = tuple[int, str | None]
 MESSAGE = {"content": "Hi"}
@@ -246,7 +247,7 @@ almost_requests = st.fixed_dictionaries(
 any_json = (almost_requests | json_values).map(lambda value: json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(body=any_json | st.binary(max_size=100))
 async def test_any_body_is_valid_or_rejected(service: Service, model: ModelServer, body: bytes) -> None:
     """A body is what the contract allows, or is rejected with 400 and not sent upstream."""

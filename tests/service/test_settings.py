@@ -4,8 +4,8 @@ import pytest
 
 from chat.errors import ConfigurationError
 from chat.settings import get_settings
-from tests.client import QUESTION, Configure, Logged, Service
-from tests.fakes.model_server import ModelServer
+from testing.client import QUESTION, Configure, Logged, Service
+from testing.model_server import ModelServer
 
 AZURE = {"AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com", "AZURE_OPENAI_CHAT_DEPLOYMENT": "d"}
 OPENAI = {"OPENAI_API_KEY": "k"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chat.errors import InvalidResponse, UpstreamErrorObject
 from chat.json_scan import check, find_keys, parse
 from chat.metadata import Metadata
-from tests.client import KEY
+from testing.client import KEY
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

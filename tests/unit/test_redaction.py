@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.redaction import MAX_TEXT_LENGTH, redact
-from tests.client import KEY
+from testing.client import KEY
 
 JWT = "eyJhbGciOi.eyJzdWIiOiIx.sig-nature"
 GROQ_KEY = "gsk_" + "aB3" * 17

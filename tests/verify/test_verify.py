@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from bench.certificate import write_certificate
 from local.settings import APP_DIR
-from tests.fakes.model_server import Exchange, ModelServer
-from tests.fakes.responses import OPENAI, event, streams
-from tests.local.command import python_m_local
+from testing.behaviours import streams
+from testing.certificate import write_certificate
+from testing.chat_completions import OPENAI, event
+from testing.command import python_m_local
+from testing.model_server import Exchange, ModelServer
 from verify.instance import Instance
 
 

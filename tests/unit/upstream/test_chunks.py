@@ -10,7 +10,7 @@ from openai._streaming import SSEDecoder
 
 from chat.errors import IncompleteResponse
 from chat.upstream.chunks import ChunkDecoder
-from tests.fakes.responses import OPENAI, chunk, event
+from testing.chat_completions import OPENAI, chunk, event
 
 json_objects = st.dictionaries(
     st.text(max_size=6).filter(lambda key: key != "error"),

@@ -13,7 +13,7 @@ from chat.errors import ChatError, UpstreamErrorObject
 from chat.formats.chat_protocol import ProtocolFormat
 from chat.formats.ndjson import NdjsonFormat
 from chat.upstream.errors import retry_after, to_chat_error
-from tests.client import KEY
+from testing.client import KEY
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([KEY, "tokens", "content_filter"]),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chat.errors import InvalidResponse
 from chat.upstream.sse import MAX_EVENT_BYTES, EventDecoder
-from tests.fakes.responses import chunk, event
+from testing.chat_completions import chunk, event
 
 line_ends = st.sampled_from([b"\n", b"\r", b"\r\n"])
 texts = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=12).map(str.encode)

@@ -24,10 +24,11 @@ from chat.upstream.client import get_client
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker
-from tests.fakes.faults import COMPLETED, FAULTS, SIZE_LIMIT, STREAMED, Fault
-from tests.fakes.model_server import Behaviour, Exchange, ModelServer
-from tests.fakes.responses import COMPLETION, OPENAI, responds, stalls_after, streams
-from tests.fakes.responses import event as sse
+from testing.behaviours import responds, stalls_after, streams
+from testing.chat_completions import COMPLETION, OPENAI
+from testing.chat_completions import event as sse
+from testing.faults import COMPLETED, FAULTS, SIZE_LIMIT, STREAMED, Fault
+from testing.model_server import Behaviour, Exchange, ModelServer
 
 MAX_GROWTH = 64 * 1024
 CLIENTS = 20
@@ -202,6 +203,6 @@ def report(load: Soak, before: State, after: State) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m testing.soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=3)
     sys.exit(not asyncio.run(soak(parser.parse_args().minutes)))

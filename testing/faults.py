@@ -11,20 +11,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from tests.client import KEY
-from tests.fakes.model_server import Behaviour, Exchange
-from tests.fakes.responses import (
-    COMPLETION,
-    DONE,
-    OPENAI,
-    chunk,
-    event,
-    never_responds,
-    responds,
-    stalls_after,
-    streams,
-    streams_bytes,
-)
+from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
+from testing.chat_completions import COMPLETION, DONE, OPENAI, chunk, event
+from testing.client import KEY
+from testing.model_server import Behaviour, Exchange
 
 EVENTS = [event(value) for value in OPENAI]
 STREAM = b"".join(EVENTS) + DONE
@@ -58,6 +48,7 @@ SIZE_LIMIT = "exceeds a size limit"
 
 
 def fails_after(chunks: int, error: str = UPSTREAM) -> Outcome:
+    """The outcome of an error after this many chunks."""
     return Outcome(200, chunks, error)
 
 

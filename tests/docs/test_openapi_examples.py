@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 
 from local.settings import APP_DIR
-from tests.client import QUESTION
-from tests.local.command import python_m_local
+from testing.client import QUESTION
+from testing.command import python_m_local
 
 DOCUMENT = json.loads((APP_DIR / "web" / "static" / "openapi.json").read_text())
 EXAMPLES = {

@@ -22,6 +22,7 @@ class Received:
 
     @property
     def json(self) -> Any:
+        """The body, parsed."""
         return json.loads(self.body)
 
 
@@ -35,6 +36,7 @@ class Exchange:
         self._writer = writer
 
     async def send(self, data: bytes) -> None:
+        """Sends these bytes as they are."""
         self._writer.write(data)
         await self._writer.drain()
 
@@ -109,6 +111,7 @@ class ModelServer:
 
     @classmethod
     async def start(cls, port: int = 0) -> Self:
+        """A server that listens on a port, by default on any free one."""
         server = cls()
         loop = asyncio.get_running_loop()
         server._server = await loop.create_server(
@@ -118,6 +121,7 @@ class ModelServer:
 
     @property
     def url(self) -> str:
+        """Its address, without a path."""
         host, port = self._server.sockets[0].getsockname()
         return f"http://{host}:{port}"
 
@@ -126,6 +130,7 @@ class ModelServer:
         self._behaviours = list(behaviours)
 
     async def stop(self) -> None:
+        """Closes the port and every connection."""
         self._server.close()
         for task in self._tasks:
             task.cancel()

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from bench.certificate import write_certificate
 from chat.upstream.transport import AiohttpTransport
+from testing.certificate import write_certificate
 
 type Read = Callable[[], Awaitable[bytes]]
 
