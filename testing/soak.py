@@ -139,7 +139,7 @@ def held_bytes() -> dict[str, int]:
         # Of each invocation, the runtime keeps two events and the id.
         f"{os.sep}asyncio{os.sep}locks.py": "Microsoft's runtime",
         f"{os.sep}uuid.py": "Microsoft's runtime",
-        f"{APP_DIR / 'tests'}{os.sep}": "the soak",
+        f"{APP_DIR / 'testing'}{os.sep}": "the soak",
         f"{APP_DIR / 'local'}{os.sep}": "the local host",
     }
     held: dict[str, int] = defaultdict(int)
