@@ -1,17 +1,22 @@
 """The request for a completion, as every wire format parses it and the model server's request is made from."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+type Api = Literal["chat_completions", "responses"]
+"""OpenAI's two APIs, as OpenTelemetry names them."""
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
     """A validated request, in any format.
 
-    `messages` are OpenAI's, `instructions` is the client's part of the system prompt, `parameters` what else is forwarded.
+    `messages` are those of the API: in Responses, the items of `input`. `instructions` is the client's part of the system
+    prompt, and `parameters` what else is forwarded.
     """
 
     messages: list[dict[str, Any]]
     stream: bool
     instructions: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    api: Api = "chat_completions"

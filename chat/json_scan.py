@@ -34,6 +34,17 @@ class Keys(_ErrorKey):
     usage: Raw = _NULL
 
 
+class ResponseKeys(_ErrorKey):
+    """The keys of a response of the Responses API that this service reads."""
+
+    id: Raw = _NULL
+    incomplete_details: Raw = _NULL
+    model: Raw = _NULL
+    output: Raw = _NULL
+    status: Raw = _NULL
+    usage: Raw = _NULL
+
+
 def _int(digits: str) -> int | str:
     return int(digits) if len(digits) < _MAX_DIGITS else digits  # Python refuses to convert more
 
@@ -41,23 +52,31 @@ def _int(digits: str) -> int | str:
 _decode_value = json.JSONDecoder(parse_int=_int).decode
 _decode_error_key = Decoder(_ErrorKey).decode
 _decode_keys = Decoder(Keys).decode
+_decode_response_keys = Decoder(ResponseKeys).decode
 
 
 def check(data: bytes) -> None:
     """Raises `InvalidResponse` if data is not one JSON object, and `UpstreamErrorObject` if that has an error."""
-    _raise_error(_decode(data, _decode_error_key))
+    _raise_error(decode_object(data, _decode_error_key))
 
 
 def check_and_find_keys(data: bytes) -> Keys:
     """Returns the keys of a chunk or completion; raises what `check` raises."""
-    keys = _decode(data, _decode_keys)
+    keys = decode_object(data, _decode_keys)
+    _raise_error(keys)
+    return keys
+
+
+def check_and_find_response_keys(data: bytes) -> ResponseKeys:
+    """Returns the keys of a response; raises what `check` raises."""
+    keys = decode_object(data, _decode_response_keys)
     _raise_error(keys)
     return keys
 
 
 def find_keys(data: bytes) -> Keys:
     """Returns the keys of a chunk or completion; raises `InvalidResponse` if it is not one JSON object."""
-    return _decode(data, _decode_keys)
+    return decode_object(data, _decode_keys)
 
 
 def parse(data: Raw | bytes, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON value
@@ -83,7 +102,8 @@ def _raise_error(keys: _ErrorKey) -> None:
         raise UpstreamErrorObject(error)
 
 
-def _decode[T](data: bytes, decode: Callable[[str], T]) -> T:
+def decode_object[T](data: bytes, decode: Callable[[str], T]) -> T:
+    """Decodes one JSON object with a decoder of msgspec; raises `InvalidResponse`."""
     try:
         text = data.decode()
         try:

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from chat.settings import Settings, get_settings
 from chat.telemetry.log_writer import flush
 from chat.upstream.client import get_client
+from chat.upstream.learned import learned
 from local.settings import HostSection
 from testing.client import Logged, Service
 from testing.local_service import local_service
@@ -62,6 +63,7 @@ async def configure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[.
             clients.append(get_client())
         get_client.cache_clear()
         get_settings.cache_clear()
+        learned.cache_clear()
 
     def configure(**environment: str) -> None:
         forget()

@@ -148,10 +148,11 @@ class CompletionBuilder:
             raise _error(decode(bytes(decoded.response), _response_decoder))
         return chunks
 
-    def end(self) -> None:
-        """Ends the stream; raises `IncompleteResponse` if no event has ended the response."""
+    def end(self) -> list[bytes]:
+        """Returns no more chunks; raises `IncompleteResponse` if the response has not ended."""
         if not self._ended:
-            raise IncompleteResponse("the stream ended before the response did")
+            raise IncompleteResponse("the stream ended without the end of the response")
+        return []
 
     def complete(self, response: bytes) -> bytes:
         """Returns the completion for a complete response; raises `UpstreamErrorObject` or `InvalidResponse`."""

@@ -3,15 +3,19 @@
 A chunk stays the bytes that the model server sent: it is checked to be one JSON object, and does not become a Python object.
 """
 
+import json
 from collections import deque
 
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
-from chat.json_scan import MAX_ERROR_BYTES, check, find_keys, parse
+from chat.json_scan import MAX_ERROR_BYTES, check, check_and_find_keys, find_keys, parse
 from chat.metadata import Metadata
 from chat.upstream.sse import EventDecoder
 
 _LAST_CHUNKS = 4
 """How many chunks may follow the one with the `finish_reason`: token usage, a content filter's results."""
+
+_MAX_STREAMED_COMPLETION_BYTES = 1024 * 1024
+"""The maximum size of a complete completion that is sent as a stream: it becomes Python objects."""
 
 _LF = b"\n"[0]
 
@@ -27,7 +31,7 @@ class ChunkDecoder:
     """
 
     def __init__(self) -> None:
-        self.chunk_count = 0
+        self.count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -44,7 +48,7 @@ class ChunkDecoder:
                 chunks.append(_chunk(event_type, data))
         except (UpstreamErrorObject, InvalidResponse) as error:
             self.error = error
-        self.chunk_count += len(chunks)
+        self.count += len(chunks)
         self._last.extend(chunks)
         return chunks
 
@@ -69,3 +73,31 @@ def _chunk(event_type: bytes, data: bytes) -> bytes:
         for raw, escaped in _LINE_BREAKS:
             data = data.replace(raw, escaped)
     return data
+
+
+def check_completion(body: bytes) -> Metadata:
+    """Returns the metadata of a complete `chat.completion`; raises `UpstreamErrorObject` or `InvalidResponse`."""
+    keys = check_and_find_keys(body)
+    if not bytes(keys.choices).startswith(b"["):
+        raise InvalidResponse("an object that is not a chat.completion")
+    metadata = Metadata()
+    metadata.update(keys)
+    return metadata
+
+
+def completion_as_event_stream(body: bytes) -> bytes:
+    """The stream of a complete `chat.completion`: one chunk, with the messages as deltas.
+
+    Raises what `check_completion` raises.
+    """
+    check_completion(body)
+    chunk = parse(body, _MAX_STREAMED_COMPLETION_BYTES)
+    for choice in chunk["choices"]:
+        if isinstance(choice, dict):
+            choice["delta"] = delta = choice.pop("message", None)
+            calls = delta.get("tool_calls") if isinstance(delta, dict) else None
+            for index, call in enumerate(calls if isinstance(calls, list) else ()):
+                if isinstance(call, dict):
+                    call["index"] = index
+    chunk["object"] = "chat.completion.chunk"
+    return b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(chunk).encode()
