@@ -131,7 +131,7 @@ class ResponseBuilder:
 
     @property
     def sequence_number(self) -> int:
-        """The number of the next event."""
+        """The number of the next event; an event that an exception kept from being returned does not count."""
         return self._events.sequence_number
 
     def feed(self, chunk: bytes) -> list[bytes]:

@@ -17,7 +17,9 @@ type Object = dict[str, Any]
 OPERATORS_PROMPT = "You are the operator's assistant."
 
 # The union's models by their type: to try all of them takes pydantic a hundred times as long.
-_EVENT_MODELS = {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(ResponseStreamEvent)[0])}
+_EVENT_MODELS = {
+    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(ResponseStreamEvent)[0])
+}
 
 
 def request(*items: Object, **parameters: Any) -> Object:
@@ -72,13 +74,14 @@ def rebuild(events: list[Object]) -> list[Object]:
     """The output that the deltas make up; checks every event that repeats a part of it."""
     output: list[Object] = []
     for event in copy.deepcopy(events):
-        kind, item = event["type"], event.get("item")
+        kind = event["type"]
         if kind == "response.output_item.added":
             assert event["output_index"] == len(output)
-            output.append(item)
+            output.append(event["item"])
         elif kind == "response.output_item.done":
-            assert item == output[event["output_index"]] | {"status": item["status"]}
-            output[event["output_index"]] = item
+            item = output[event["output_index"]]
+            item["status"] = event["item"]["status"]
+            assert item == event["item"]
         elif "item_id" in event:
             _apply(event, output[event["output_index"]])
     return output

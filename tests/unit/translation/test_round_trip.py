@@ -44,8 +44,11 @@ def streams(draw: st.DrawFn) -> list[Object]:
     """The chunks of any completion, with the arguments of parallel calls interleaved."""
     chunks = [chunk({"role": "assistant", "content": ""})]
     calls = 0
-    for kind in draw(st.lists(st.sampled_from(["content", "refusal", "reasoning_content", "call", "arguments"]), max_size=12)):
+    for kind in draw(
+        st.lists(st.sampled_from(["content", "refusal", "reasoning_content", "call", "arguments"]), max_size=12)
+    ):
         text = draw(texts)
+        delta: Object
         if kind == "call":
             function = {"name": text, "arguments": draw(st.sampled_from(["", text]))}
             delta = {"tool_calls": [{"index": calls, "id": f"call_{calls}", "type": "function", "function": function}]}
@@ -147,7 +150,9 @@ json_objects = st.dictionaries(texts, texts | st.integers() | st.booleans(), max
 names = st.text(st.sampled_from("abc_"), min_size=1, max_size=5)
 image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}}
 file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}}
-user_parts = st.builds(lambda text, parts: [{"type": "text", "text": text}, *parts], texts, st.sampled_from([[image], [image, file]]))
+user_parts = st.builds(
+    lambda text, parts: [{"type": "text", "text": text}, *parts], texts, st.sampled_from([[image], [image, file]])
+)
 
 
 @st.composite
@@ -173,7 +178,7 @@ def conversations(draw: st.DrawFn) -> list[Object]:
     return messages
 
 
-functions = st.builds(
+functions: st.SearchStrategy[Object] = st.builds(
     lambda name, strict: {
         "type": "function",
         "function": {
