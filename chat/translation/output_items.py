@@ -145,17 +145,14 @@ class CallItem(Item):
     def __init__(self, events: EventWriter, tool: Tool, call_id: bytes, response_id: bytes, output_index: int) -> None:
         self._custom = tool.custom
         self._arguments = bytearray()
-        call_id = call_id or b"call_%b%d" % (response_id, output_index)
         if tool.custom:
             self._type, prefix = b"custom_tool_call", b"ctc"
             self._event, self._key = b"response.custom_tool_call_input", b"input"
         else:
             self._type, prefix = b"function_call", b"fc"
             self._event, self._key = b"response.function_call_arguments", b"arguments"
-        self._fields = b'"call_id":"%b","name":%b' % (
-            call_id or b"call_%b%d" % (response_id, output_index),
-            encode(tool.name),
-        )
+        call_id = call_id or b"call_%b%d" % (response_id, output_index)
+        self._fields = b'"call_id":"%b","name":%b' % (call_id, encode(tool.name))
         if tool.namespace is not None:
             self._fields += b',"namespace":%b' % encode(tool.namespace)
         super().__init__(events, prefix, response_id, output_index)

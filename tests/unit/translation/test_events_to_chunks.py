@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
@@ -57,11 +58,12 @@ def text_event(text: str, **more: Any) -> Object:
 
 
 def stream(*events: Object) -> list[Object]:
-    """The chunks of a stream, which are valid for the SDK; it ends with `response.completed` if with nothing else."""
+    """The chunks of a stream, which the SDK accepts; it ends with `response.completed` if with nothing else."""
     has_end = events[-1]["type"] in ("response.completed", "response.incomplete")
     chunks = to_chunks([begun(), *events] if has_end else [begun(), *events, ended()])
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     for chunk in chunks:
-        ChatCompletionChunk.model_validate(chunk)
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
     return chunks
 
 

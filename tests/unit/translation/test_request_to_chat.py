@@ -65,12 +65,19 @@ def test_leading_system_text_is_one_message() -> None:
     ]
 
 
+def test_empty_system_prompt_is_no_message() -> None:
+    body = request(USER)
+    body["input"][0]["content"] = ""
+    assert translate_request(body)[0]["messages"] == [{"role": "user", "content": "Hi"}]
+
+
 @pytest.mark.parametrize(
     ("content", "translated"),
     [
         ("Hi", "Hi"),
         ([{"type": "input_text", "text": "Hi"}], "Hi"),
         ([{"type": "input_text", "text": "Hi"}, IMAGE], [{"type": "text", "text": "Hi"}, CHAT_IMAGE]),
+        ([{"type": "input_file", "file_data": "a"}], [{"type": "file", "file": {"file_data": "a"}}]),
         ([{"type": "input_image", "image_url": "a"}], [{"type": "image_url", "image_url": {"url": "a"}}]),
         (
             [{"type": "input_file", "file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}],
@@ -254,7 +261,8 @@ def test_additional_tools_are_offered() -> None:
         "role": "developer",
         "tools": [namespace("functions", {"type": "custom", "name": "exec"})],
     }
-    body, echo = translate_request(request(item, USER, tools=[function("f")]))
+    body, echo = translate_request(request(USER, item, tools=[function("f")]))
+    assert body["messages"] == [SYSTEM, {"role": "user", "content": "Hi"}]
     assert [tool["function"]["name"] for tool in body["tools"]] == ["f", "functions__exec"]
     assert echo.tools["functions__exec"] == Tool("exec", "functions", custom=True)
     assert b"exec" not in echo.fields
