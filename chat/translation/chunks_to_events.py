@@ -103,7 +103,7 @@ class _Call:
 
     def __init__(self, call_id: bytes) -> None:
         self.id = call_id
-        self.arguments = b""
+        self.arguments = bytearray()  # until then
         self.item: CallItem | None = None
 
 
@@ -131,7 +131,7 @@ class ResponseBuilder:
 
     @property
     def sequence_number(self) -> int:
-        """The number of the next event."""
+        """The number of the next event; an event that an exception kept from being returned does not count."""
         return self._events.sequence_number
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -242,7 +242,7 @@ class ResponseBuilder:
         call.item = CallItem(self._events, tool, call_id, self._id, len(self._output))
         self._output.append(call.item)
         if call.arguments:
-            call.item.add(call.arguments)
+            call.item.add(bytes(call.arguments))
 
     def _end_items(self) -> bytes:
         """Ends the items and returns the status of the response."""

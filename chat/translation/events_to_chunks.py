@@ -149,9 +149,9 @@ class CompletionBuilder:
         return chunks
 
     def end(self) -> list[bytes]:
-        """Returns no more chunks; raises `IncompleteResponse` if the response has not ended."""
+        """Returns no more chunks; raises `IncompleteResponse` if no event has ended the response."""
         if not self._ended:
-            raise IncompleteResponse("the stream ended without the end of the response")
+            raise IncompleteResponse("the stream ended before the response did")
         return []
 
     def complete(self, response: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The output items of a response, built from deltas: each writes the events that OpenAI's API sends for it."""
 
 import json
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from chat.translation.raw_json import encode, text_of
@@ -12,7 +13,10 @@ INCOMPLETE = b"incomplete"
 
 
 class EventWriter:
-    """Numbers the events of one response and keeps them until they are taken."""
+    """Numbers the events of one response and keeps them until they are taken.
+
+    `sequence_number` is the one after the last event that has been taken.
+    """
 
     def __init__(self) -> None:
         self.sequence_number = 0
@@ -20,16 +24,17 @@ class EventWriter:
 
     def write(self, event_type: bytes, fields: bytes) -> None:
         """Adds an event; `fields` is the JSON of its other fields."""
-        self._events.append(b'{"type":"%b","sequence_number":%d,%b}' % (event_type, self.sequence_number, fields))
-        self.sequence_number += 1
+        number = self.sequence_number + len(self._events)
+        self._events.append(b'{"type":"%b","sequence_number":%d,%b}' % (event_type, number, fields))
 
     def take(self) -> list[bytes]:
         """Returns the events since the last call."""
         events, self._events = self._events, []
+        self.sequence_number += len(events)
         return events
 
 
-class Item:
+class Item(ABC):
     """An item at its place in the output, which it takes when it opens."""
 
     def __init__(self, events: EventWriter, prefix: bytes, response_id: bytes, output_index: int) -> None:
@@ -41,17 +46,17 @@ class Item:
 
     def close(self, status: bytes) -> bytes:
         """Ends the item and returns it."""
-        self._write_last_events(status)
+        self._write_last_events()
         item = self.encode(status)
         self._write_item(b"response.output_item.done", item)
         return item
 
+    @abstractmethod
     def encode(self, status: bytes) -> bytes:
         """Encodes the item as it is now."""
-        raise NotImplementedError
 
-    def _write_last_events(self, status: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _write_last_events(self) -> None: ...
 
     def _write_item(self, event_type: bytes, item: bytes) -> None:
         self._events.write(event_type, b'"output_index":%d,"item":%b' % (self._output_index, item))
@@ -114,7 +119,7 @@ class ContentItem(Item):
         content = b",".join([part.encode() for part in self._parts])
         return b'{"id":"%b","type":"%b","status":"%b",%b,"content":[%b]}' % (self._id, self.type, status, fields, content)
 
-    def _write_last_events(self, status: bytes) -> None:  # noqa: ARG002 - the same for every status
+    def _write_last_events(self) -> None:
         self._close_part()
 
     def _open_part(self, part_type: PartType) -> None:
@@ -140,17 +145,14 @@ class CallItem(Item):
     def __init__(self, events: EventWriter, tool: Tool, call_id: bytes, response_id: bytes, output_index: int) -> None:
         self._custom = tool.custom
         self._arguments = bytearray()
-        call_id = call_id or b"call_%b%d" % (response_id, output_index)
         if tool.custom:
             self._type, prefix = b"custom_tool_call", b"ctc"
             self._event, self._key = b"response.custom_tool_call_input", b"input"
         else:
             self._type, prefix = b"function_call", b"fc"
             self._event, self._key = b"response.function_call_arguments", b"arguments"
-        self._fields = b'"call_id":"%b","name":%b' % (
-            call_id or b"call_%b%d" % (response_id, output_index),
-            encode(tool.name),
-        )
+        call_id = call_id or b"call_%b%d" % (response_id, output_index)
+        self._fields = b'"call_id":"%b","name":%b' % (call_id, encode(tool.name))
         if tool.namespace is not None:
             self._fields += b',"namespace":%b' % encode(tool.namespace)
         super().__init__(events, prefix, response_id, output_index)
@@ -161,14 +163,18 @@ class CallItem(Item):
         if not self._custom:
             self._events.write(self._event + b".delta", b'%b,"delta":"%b"' % (self._address, body))
 
+    def close(self, status: bytes) -> bytes:
+        """Ends the item and returns it."""
+        if not self._custom and not self._arguments and status == COMPLETED:
+            self.add(b"{}")  # Agent Framework loses a call without a delta
+        return super().close(status)
+
     def encode(self, status: bytes) -> bytes:
         """Encodes the item as it is now."""
         fields = (self._id, self._type, status, self._fields, self._key, self._text())
         return b'{"id":"%b","type":"%b","status":"%b",%b,"%b":"%b"}' % fields
 
-    def _write_last_events(self, status: bytes) -> None:
-        if not self._custom and not self._arguments and status == COMPLETED:
-            self.add(b"{}")  # Agent Framework loses a call without a delta
+    def _write_last_events(self) -> None:
         text = self._text()
         if self._custom:
             self._events.write(self._event + b".delta", b'%b,"delta":"%b"' % (self._address, text))

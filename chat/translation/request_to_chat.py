@@ -187,8 +187,6 @@ def _part(part: Any, param: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON v
     match _part_type(part, param):
         case "input_text" | "output_text" | "text":
             return {"type": "text", "text": string(part, "text", param)}
-        case "refusal":
-            return {"type": "text", "text": string(part, "refusal", param)}
         case "input_image":
             image = {"url": string(part, "image_url", param)}
             if part.get("detail") is not None:
