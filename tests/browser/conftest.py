@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from local.model import default_model
-from tests.browser.stack import chromium, find_chromium, local_stack
+from tests.browser.stack import chromium, local_stack
 from tests.fakes.model_server import ModelServer
 from tests.fakes.responses import echoes
 
@@ -49,10 +49,7 @@ async def real_site() -> AsyncGenerator[str]:
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncGenerator[Browser]:
-    path = find_chromium()
-    if not path:
-        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
-    async with chromium(path) as browser:
+    async with chromium() as browser:
         yield browser
 
 
