@@ -64,14 +64,10 @@ async def _serves(url: str) -> bool:
         return False
 
 
-def find_chromium() -> str | None:
-    """The path of a Chromium, or None."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
-
-
 @asynccontextmanager
-async def chromium(path: str) -> AsyncGenerator[Browser]:
-    """A headless browser."""
+async def chromium() -> AsyncGenerator[Browser]:
+    """A headless browser: the machine's, or Playwright's own."""
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield browser

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from chat.errors import IncompleteResponse, InvalidResponse
-from tests.fakes.responses import USAGE, chunk, text_chunks
+from testing.chat_completions import USAGE, chunk, text_chunks
 from tests.unit.translation.streams import Object, check_events, encode, request, response_builder, to_events
 
 RESPONSE_FIELDS = (

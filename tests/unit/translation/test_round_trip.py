@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chat.translation.events_to_chunks import CompletionBuilder
 from chat.translation.request_to_chat import translate_request as translate_to_chat
 from chat.translation.request_to_responses import translate_request as translate_to_responses
-from tests.fakes.responses import OPENAI, TOOL_CALL, USAGE, chunk
+from testing.chat_completions import OPENAI, TOOL_CALL, USAGE, chunk
 from tests.unit.translation.streams import Object, check_response, encode, merge, response_builder, to_chunks, to_events
 
 texts = st.text(st.sampled_from('ab "\\/{\n\x00é巴\u2028🗼'), min_size=1, max_size=8)

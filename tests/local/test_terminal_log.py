@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.request_line import RequestLineFilter, request_line
+from local.terminal_log import TerminalLogFilter, request_line
 
 STREAMED = {
     "invocation_id": "9c58744e-a44b-4b28-949b-3b9b0cc39a7e",
@@ -77,11 +77,11 @@ def test_a_reason_cannot_control_the_terminal() -> None:
 
 def test_the_filter_replaces_the_message_of_a_record() -> None:
     record = logging.makeLogRecord({"msg": "%s", "args": (json.dumps({"status": 502, "reason": "100% lost"}),)})
-    assert RequestLineFilter().filter(record)
+    assert TerminalLogFilter().filter(record)
     assert record.getMessage() == "502  100% lost"
 
 
 def test_the_filter_keeps_a_message_that_is_not_json() -> None:
     record = logging.makeLogRecord({"msg": "a bug\n  File %s", "args": ("x",)})
-    assert RequestLineFilter().filter(record)
+    assert TerminalLogFilter().filter(record)
     assert record.getMessage() == "a bug\n  File x"

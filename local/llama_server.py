@@ -1,4 +1,4 @@
-"""llama.cpp's server: `python -m local.model_server FILE PORT`, which serves until standard input ends."""
+"""llama.cpp's server: `python -m local.llama_server FILE PORT`, which serves until standard input ends."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A line for people instead of the JSON object that the service logs for each request."""
+"""The log of requests on a terminal: a line for people instead of a JSON object for each request."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ _MAX_REASON = 200
 _FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 
 
-class RequestLineFilter(logging.Filter):
+class TerminalLogFilter(logging.Filter):
     """For the logger `chat.requests`: replaces the JSON object in a record by a line.
 
     Once `stopping` is set, a disconnect is shown as an interruption by this process.

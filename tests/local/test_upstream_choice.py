@@ -4,7 +4,7 @@ import pytest
 
 from chat.settings import DEFAULT_MODEL
 from local.settings import LocalSettings
-from local.upstream import configured_upstream
+from local.upstream_choice import configured_upstream
 
 
 @pytest.mark.parametrize(
@@ -29,35 +29,37 @@ from local.upstream import configured_upstream
             {"OPENAI_BASE_URL": "http://user:password@[::1]:8080/v1?key=secret#x", "OPENAI_API_KEY": "k"},
             "m",
             "http://[::1]:8080/v1",
-            "Set by OPENAI_BASE_URL and OPENAI_API_KEY in the environment.",
+            "Set by OPENAI_BASE_URL and OPENAI_API_KEY in the environment.\n"
+            "To run without: env -u OPENAI_BASE_URL -u OPENAI_API_KEY make run",
         ),
         (
             {"OPENAI_BASE_URL": "http://file:1/v1"},
             {"OPENAI_API_KEY": "k"},
             DEFAULT_MODEL,
             "http://file:1/v1",
-            "Set by OPENAI_BASE_URL in local.settings.json and OPENAI_API_KEY in the environment.",
+            "Set by OPENAI_BASE_URL in local.settings.json and OPENAI_API_KEY in the environment.\n"
+            "To run without: env -u OPENAI_API_KEY make run",
         ),
         (
             {},
             {"OPENAI_API_KEY": "k"},
             DEFAULT_MODEL,
             "https://api.openai.com/v1",
-            "Set by OPENAI_API_KEY in the environment.",
+            "Set by OPENAI_API_KEY in the environment.\nTo run without: env -u OPENAI_API_KEY make run",
         ),
         (
             {},
             {"OPENAI_BASE_URL": "a-key"},
             DEFAULT_MODEL,
             "an invalid URL",
-            "Set by OPENAI_BASE_URL in the environment.",
+            "Set by OPENAI_BASE_URL in the environment.\nTo run without: env -u OPENAI_BASE_URL make run",
         ),
         (
             {},
             {"OPENAI_BASE_URL": "http://a:b"},
             DEFAULT_MODEL,
             "an invalid URL",
-            "Set by OPENAI_BASE_URL in the environment.",
+            "Set by OPENAI_BASE_URL in the environment.\nTo run without: env -u OPENAI_BASE_URL make run",
         ),
     ],
 )

@@ -1,9 +1,9 @@
-"""The model server that the service uses."""
+"""Which model server `make run` uses: the one that the settings select."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
+from yarl import URL
 
 from chat.settings import DEFAULT_MODEL
 from local.settings import LocalSettings
@@ -12,7 +12,7 @@ _OPENAI = "https://api.openai.com/v1"
 
 
 class Upstream(BaseModel):
-    """A model server. `reason` is a sentence that explains the choice."""
+    """A model server. `reason` explains the choice, in a sentence or two."""
 
     model: str
     url: str
@@ -37,15 +37,14 @@ def configured_upstream(settings: LocalSettings, variables: Mapping[str, str]) -
     for name in names:
         if origin := settings.origin(name, variables):
             origins.setdefault(origin, []).append(name)
-    sources = " and ".join(f"{' and '.join(names)} in {origin}" for origin, names in origins.items())
-    return Upstream(model=model, url=_without_credentials(url), reason=f"Set by {sources}.")
+    reason = f"Set by {' and '.join(f'{" and ".join(names)} in {origin}' for origin, names in origins.items())}."
+    if exported := origins.get("the environment"):
+        reason += f"\nTo run without: env -u {' -u '.join(exported)} make run"
+    return Upstream(model=model, url=_without_credentials(url), reason=reason)
 
 
 def _without_credentials(url: str) -> str:
     try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
+        return str(URL(url).with_user(None).with_query(None).with_fragment(None))
     except ValueError:
         return "an invalid URL"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme and host else "an invalid URL"
