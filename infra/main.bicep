@@ -140,6 +140,10 @@ param siteUpdateStrategy string
 
 var token = uniqueString(subscription().id, environmentName, location)
 var tags = { 'azd-env-name': environmentName }
+// Known before the deployment, unlike outputs of modules: `azd provision --preview` can then predict what refers to them.
+var identityName = 'id-${token}'
+var applicationInsightsName = 'appi-${token}'
+var storageName = 'st${token}'
 var hasNetwork = networkAccess != 'public'
 var azureOpenAiKey = modelSource == 'endpoint' ? azureOpenAiApiKey : ''
 var openAiKey = modelSource == 'openai' ? openAiApiKey : ''
@@ -158,7 +162,7 @@ resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
 module identity 'app/identity.bicep' = {
   scope: group
   params: {
-    name: 'id-${token}'
+    name: identityName
     location: location
     tags: tags
   }
@@ -168,7 +172,7 @@ module monitoring 'app/monitoring.bicep' = {
   scope: group
   params: {
     workspaceName: 'log-${token}'
-    applicationInsightsName: 'appi-${token}'
+    applicationInsightsName: applicationInsightsName
     location: location
     tags: tags
     appPrincipalId: identity.outputs.principalId
@@ -178,17 +182,18 @@ module monitoring 'app/monitoring.bicep' = {
 module workbook 'app/workbook.bicep' = {
   scope: group
   params: {
-    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    applicationInsightsName: applicationInsightsName
     displayName: 'Chat (${environmentName})'
     location: location
     tags: tags
   }
+  dependsOn: [monitoring]
 }
 
 module storage 'app/storage.bicep' = {
   scope: group
   params: {
-    name: 'st${token}'
+    name: storageName
     location: location
     tags: tags
     publicNetworkAccess: hasNetwork ? 'Disabled' : 'Enabled'
@@ -316,10 +321,10 @@ module functionApp 'app/function-app.bicep' = {
     planName: 'plan-${token}'
     location: location
     tags: tags
-    identityName: identity.outputs.name
-    storageName: storage.outputs.name
+    identityName: identityName
+    storageName: storageName
     packageContainer: storage.outputs.packageContainer
-    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    applicationInsightsName: applicationInsightsName
     workspaceId: monitoring.outputs.workspaceId
     publicNetworkAccess: networkAccess == 'private' ? 'Disabled' : 'Enabled'
     subnetId: hasNetwork ? network!.outputs.appSubnetId : ''

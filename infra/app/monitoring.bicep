@@ -40,4 +40,3 @@ resource publishTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 }
 
 output workspaceId string = workspace.id
-output applicationInsightsName string = applicationInsights.name
