@@ -336,7 +336,7 @@ module functionApp 'app/function-app.bicep' = {
     siteUpdateStrategy: siteUpdateStrategy
     chatSettings: [
       { name: 'AZURE_OPENAI_ENDPOINT', value: azureOpenAiEndpoint }
-      { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: empty(azureOpenAiEndpoint) ? '' : azureOpenAiChatDeployment }
+      { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: modelSource == 'openai' ? '' : azureOpenAiChatDeployment }
       { name: 'AZURE_OPENAI_API_KEY', value: empty(azureOpenAiKey) ? '' : vault!.outputs.azureOpenAiApiKeyReference }
       { name: 'OPENAI_API_KEY', value: empty(openAiKey) ? '' : vault!.outputs.openAiApiKeyReference }
       { name: 'OPENAI_BASE_URL', value: modelSource == 'openai' ? openAiBaseUrl : '' }

@@ -70,4 +70,4 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 output id string = account.id
-output endpoint string = account.properties.endpoint
+output endpoint string = 'https://${name}.openai.azure.com/'

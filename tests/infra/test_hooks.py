@@ -14,7 +14,7 @@ import pytest
 
 from chat.formats.ndjson import ChatRequest
 from local.settings import APP_DIR, LocalSettings
-from tests.infra.template import deploy
+from tests.infra.template import compiled
 
 HOOKS = APP_DIR / "infra" / "hooks"
 AZURE = {"AZURE_OPENAI_ENDPOINT": "https://oai.openai.azure.com/", "AZURE_OPENAI_CHAT_DEPLOYMENT": "chat"}
@@ -130,7 +130,7 @@ def test_on_windows_the_commands_are_for_powershell(project: Project) -> None:
 
 def test_the_hooks_read_only_values_that_azd_has() -> None:
     read = {name for path in HOOKS.glob("*.py") for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text())}
-    assert read == deploy().outputs.keys() | {"AZURE_SUBSCRIPTION_ID", "CHAT_AUTH_LEVEL"}
+    assert read == compiled()["outputs"].keys() | {"AZURE_SUBSCRIPTION_ID", "CHAT_AUTH_LEVEL"}
 
 
 def test_the_hooks_run_on_old_pythons() -> None:

@@ -11,7 +11,7 @@ import pytest
 from local.settings import APP_DIR
 from tests import npm
 from tests.infra.log_line import LOG_KEYS, OUTCOMES
-from tests.infra.template import deploy, of_type, properties
+from tests.infra.template import deployment, only, properties
 
 COMPILER = "@kusto/language-service-next@12.4.1"
 FOLDER = APP_DIR / "infra" / "queries"
@@ -76,8 +76,7 @@ def test_the_queries_know_every_outcome() -> None:
 
 
 def test_the_workbook_shows_every_query_but_the_one_of_a_single_request() -> None:
-    (workbook,) = of_type(deploy(), "Microsoft.Insights/workbooks")
-    content = json.loads(workbook.body["properties"]["serializedData"])
+    content = json.loads(properties(deployment("default"), "Microsoft.Insights/workbooks")["serializedData"])
     panels = [item["content"] for item in content["items"] if item["type"] == 3]
     shown = {panel["query"] for panel in panels}
     assert shown == {REQUESTS + text for name, text in QUERIES.items() if name != "request"}
@@ -85,8 +84,8 @@ def test_the_workbook_shows_every_query_but_the_one_of_a_single_request() -> Non
 
 
 def test_the_workbook_is_one_of_application_insights_with_a_time_range() -> None:
-    workbook = properties(deploy(), "Microsoft.Insights/workbooks")
-    source = "/Microsoft.Insights/components/appi-abcdefghijklm"
+    workbook = properties(deployment("default"), "Microsoft.Insights/workbooks")
+    source = only(deployment("default"), "Microsoft.Insights/components")["id"]
     assert workbook["sourceId"] == source
     content = json.loads(workbook["serializedData"])
     assert content["fallbackResourceIds"] == [source]
