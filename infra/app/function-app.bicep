@@ -51,8 +51,6 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   // checkov:skip=CKV_AZURE_17: clients send a key; client certificates would exclude web pages
-  // checkov:skip=CKV_AZURE_18: a stream of lines gains nothing from HTTP/2
-  // checkov:skip=CKV_AZURE_67: see CKV_AZURE_18
   // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and rejects the setting
   // checkov:skip=CKV_AZURE_212: an idle app has no instances; alwaysReadyInstances changes that
   // checkov:skip=CKV_AZURE_213: Flex Consumption replaces unhealthy instances
@@ -68,11 +66,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    // No instance has anything that a client's next request would need.
+    clientAffinityEnabled: false
     publicNetworkAccess: publicNetworkAccess
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     keyVaultReferenceIdentity: identity.id
     siteConfig: {
       minTlsVersion: '1.2'
+      http20Enabled: true
       cors: {
         allowedOrigins: corsAllowedOrigins
         supportCredentials: false

@@ -17,6 +17,7 @@ ROLES = {
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
     "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
     "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd": "Cognitive Services OpenAI User",
+    "a97b65f3-24c7-4388-baec-2e87135dc908": "Cognitive Services User",
     "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
 }
 

@@ -115,6 +115,21 @@ def test_an_environment_value_becomes_the_setting_of_the_same_name(setting: str)
     assert app_settings(deployment("default"))[setting] != value
 
 
+@pytest.mark.parametrize(
+    ("name", "effort"), [("default", "low"), ("existing", ""), ("endpoint", ""), ("openai", ""), ("tuned", "none")]
+)
+def test_only_a_new_model_gets_a_reasoning_effort_by_default(name: str, effort: str) -> None:
+    # A server whose model does not reason may reject the parameter.
+    assert app_settings(deployment(name))["CHAT_REASONING_EFFORT"] == effort
+
+
+@pytest.mark.parametrize("effort", compiled()["parameters"]["chatReasoningEffort"]["allowedValues"][1:])
+def test_the_service_accepts_each_reasoning_effort(effort: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    monkeypatch.setenv("CHAT_REASONING_EFFORT", effort)
+    assert Settings().model_dump()["chat_reasoning_effort"] == effort
+
+
 def test_a_compatible_server_is_used_with_its_model() -> None:
     settings = app_settings(deployment("openai"))
     assert settings["OPENAI_BASE_URL"] == "https://models.example/v1"
@@ -188,6 +203,7 @@ def test_each_role_is_the_one_for_its_resource(deployed: Deployment) -> None:
             "Storage Blob Data Owner": "Microsoft.Storage/storageAccounts",
             "Monitoring Metrics Publisher": "Microsoft.Insights/components",
             "Cognitive Services OpenAI User": "Microsoft.CognitiveServices/accounts",
+            "Cognitive Services User": "Microsoft.CognitiveServices/accounts",
             "Key Vault Secrets User": "Microsoft.KeyVault/vaults",
         }
         assert re.search(f"/providers/{kinds[name]}/[^/]+$", scope(role)), name
@@ -212,6 +228,7 @@ def granted(name: str) -> set[tuple[str, str]]:
         ("existing", {("app", "Cognitive Services OpenAI User"), ("developer", "Cognitive Services OpenAI User")}),
         ("private", {("app", "Cognitive Services OpenAI User")}),
         ("existing-in-a-pipeline", {("app", "Cognitive Services OpenAI User")}),
+        ("tuned", {("app", "Cognitive Services User"), ("developer", "Cognitive Services User")}),
         ("endpoint", {("app", "Key Vault Secrets User")}),
         ("openai", {("app", "Key Vault Secrets User")}),
     ],
@@ -289,6 +306,9 @@ def test_rolling_updates_are_opt_in() -> None:
         ("requestsPerInstance", {"minValue": 1, "maxValue": 1000}),
         ("alwaysReadyInstances", {"minValue": 0, "maxValue": 1000}),
         ("azureOpenAiCapacity", {"minValue": 1}),
+        ("monthlyBudget", {"minValue": 0}),
+        ("logRetentionDays", {"minValue": 30, "maxValue": 730}),
+        ("logDailyCapGB", {"minValue": -1, "maxValue": 1000}),
         ("modelSource", {"allowedValues": ["new", "existing", "endpoint", "openai"]}),
         ("networkAccess", {"allowedValues": ["public", "backend", "private"]}),
         ("chatAuthLevel", {"allowedValues": ["function", "anonymous"]}),
@@ -319,14 +339,26 @@ def test_no_access_without_tls_or_with_a_password(deployed: Deployment) -> None:
         assert vault["properties"]["enableRbacAuthorization"] is True
 
 
+def test_deleted_blobs_can_be_restored(deployed: Deployment) -> None:
+    blobs = properties(deployed, "Microsoft.Storage/storageAccounts/blobServices")
+    week = {"enabled": True, "days": 7}
+    assert (blobs["deleteRetentionPolicy"], blobs["containerDeleteRetentionPolicy"]) == (week, week)
+
+
+def test_the_app_speaks_http_2_and_sets_no_affinity_cookie(deployed: Deployment) -> None:
+    site = properties(deployed, "Microsoft.Web/sites")
+    assert site["siteConfig"]["http20Enabled"] is True
+    assert site["clientAffinityEnabled"] is False
+
+
 def test_a_new_model_is_deployed_with_the_environments_values() -> None:
     deployed = deployment("tuned")
     account = only(deployed, "Microsoft.CognitiveServices/accounts")
-    assert (account["kind"], account["location"]) == ("OpenAI", "eastus2")
+    assert (account["kind"], account["location"]) == ("AIServices", "eastus2")
     model = only(deployed, "Microsoft.CognitiveServices/accounts/deployments")
     assert model["name"] == f"{account['name']}/{app_settings(deployed)['AZURE_OPENAI_CHAT_DEPLOYMENT']}"
     assert model["sku"] == {"name": "Standard", "capacity": 5}
-    assert model["properties"]["model"] == {"format": "OpenAI", "name": "m", "version": "v"}
+    assert model["properties"]["model"] == {"format": "Mistral AI", "name": "m", "version": "v"}
     assert app_settings(deployed)["AZURE_OPENAI_ENDPOINT"] == f"https://{account['name']}.openai.azure.com/"
 
 
@@ -393,7 +425,11 @@ def test_what_is_closed_to_the_internet_has_a_private_endpoint(name: str) -> Non
 
 ZONES = {
     "blob": ["[format('privatelink.blob.{0}', environment().suffixes.storage)]"],
-    "account": ["privatelink.openai.azure.com"],
+    "account": [
+        "privatelink.cognitiveservices.azure.com",
+        "privatelink.openai.azure.com",
+        "privatelink.services.ai.azure.com",
+    ],
     "vault": ["privatelink.vaultcore.azure.net"],
     "sites": ["privatelink.azurewebsites.net"],
 }

@@ -34,7 +34,7 @@ def test_the_settings_table_lists_every_value_with_its_default() -> None:
             assert re.search(rf"^\| `{value}` \|.*\| `{re.escape(default)}` \|$", section("Settings"), re.MULTILINE), value
 
 
-@pytest.mark.parametrize("value", ["REQUESTS_PER_INSTANCE", "MAXIMUM_INSTANCES"])
+@pytest.mark.parametrize("value", ["REQUESTS_PER_INSTANCE", "MAXIMUM_INSTANCES", "LOG_RETENTION_DAYS"])
 def test_the_settings_table_has_the_templates_ranges(value: str) -> None:
     (name,) = [name for name, (key, _) in parameters_file().items() if key == value]
     declared = compiled()["parameters"][name]
@@ -59,8 +59,8 @@ def test_the_log_section_lists_every_key_outcome_and_query() -> None:
 
 def test_the_costs_use_the_price_of_the_queries() -> None:
     prices = (APP_DIR / "infra" / "queries" / "chat.kql").read_text()
-    ((model, price_in, price_out),) = re.findall(r'^    "([^"]+)", ([\d.]+), ([\d.]+),$', prices, re.MULTILINE)
-    assert f"${price_in} in, ${price_out} out, per million tokens of `{model}`" in section("Costs")
+    ((model, new, cached, out),) = re.findall(r'^    "([^"]+)", ([\d.]+), ([\d.]+), ([\d.]+),$', prices, re.MULTILINE)
+    assert f"${new} in (${cached} cached), ${out} out, per million tokens of `{model}`" in section("Costs")
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)

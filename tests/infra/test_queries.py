@@ -17,6 +17,7 @@ COMPILER = "@kusto/language-service-next@12.4.1"
 FOLDER = APP_DIR / "infra" / "queries"
 REQUESTS = (FOLDER / "chat.kql").read_text()
 QUERIES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.kql")) if path.stem != "chat"}
+ALERTS = {f"alerts/{path.stem}": path.read_text() for path in sorted((FOLDER / "alerts").glob("*.kql"))}
 
 # The columns that Application Insights documents, as far as they matter here.
 _COMMON = (
@@ -49,7 +50,8 @@ def diagnostics(compiler: Path, queries: dict[str, str]) -> dict[str, list[str]]
 
 
 def test_every_query_compiles(compiler: Path) -> None:
-    assert diagnostics(compiler, {name: REQUESTS + text for name, text in QUERIES.items()}) == {name: [] for name in QUERIES}
+    queries = {name: REQUESTS + text for name, text in (QUERIES | ALERTS).items()}
+    assert diagnostics(compiler, queries) == {name: [] for name in queries}
     broken = diagnostics(
         compiler, {"column": f"{REQUESTS}chat | where nothing == 1", "syntax": "traces | summarise count()"}
     )
@@ -58,7 +60,7 @@ def test_every_query_compiles(compiler: Path) -> None:
 
 def test_no_variable_has_the_name_of_a_column_which_would_hide_it() -> None:
     columns = set(re.findall(r"(\w+):", "".join(SCHEMA.values())))
-    variables = set(re.findall(r"^let (\w+)", "\n".join([REQUESTS, *QUERIES.values()]), re.MULTILINE))
+    variables = set(re.findall(r"^let (\w+)", "\n".join([REQUESTS, *QUERIES.values(), *ALERTS.values()]), re.MULTILINE))
     assert "invocation" in variables
     assert not variables & columns
 
@@ -67,7 +69,7 @@ def test_the_queries_read_keys_of_the_log_line() -> None:
     read = {bracketed or plain for bracketed, plain in re.findall(r'\bline(?:\["([^"]+)"\]|\.(\w+))', REQUESTS)}
     assert read
     assert read <= set(LOG_KEYS)
-    assert not [name for name, text in QUERIES.items() if "line." in text], "only chat.kql reads the line"
+    assert not [name for name, text in (QUERIES | ALERTS).items() if "line." in text], "only chat.kql reads the line"
 
 
 def test_the_queries_know_every_outcome() -> None:
