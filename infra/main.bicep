@@ -103,6 +103,9 @@ param chatMaxRequestBytes string = ''
 @allowed(['function', 'anonymous'])
 param chatAuthLevel string
 
+@description('Client id of an app registration: people of the tenant sign in. infra/sign_in.py makes one. Empty for none.')
+param signInClientId string = ''
+
 @description('API keys of the v1 routes: name=key pairs, separated by commas.')
 @secure()
 param chatApiKeys string = ''
@@ -174,6 +177,8 @@ var tags = { 'azd-env-name': environmentName }
 var identityName = 'id-${token}'
 var applicationInsightsName = 'appi-${token}'
 var storageName = 'st${token}'
+// App Service then guards the app, and a browser that has signed in has no function key.
+var authLevel = empty(signInClientId) ? chatAuthLevel : 'anonymous'
 var hasNetwork = networkAccess != 'public'
 var azureOpenAiKey = modelSource == 'endpoint' ? azureOpenAiApiKey : ''
 var openAiKey = modelSource == 'openai' ? openAiApiKey : ''
@@ -398,6 +403,9 @@ module functionApp 'app/function-app.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReady
     siteUpdateStrategy: siteUpdateStrategy
+    signInClientId: signInClientId
+    // The app itself checks the API keys of the v1 routes.
+    openPaths: empty(chatApiKeys) ? ['/api/health'] : ['/api/health', '/api/v1/*']
     chatSettings: [
       { name: 'AZURE_OPENAI_ENDPOINT', value: azureOpenAiEndpoint }
       { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: modelSource == 'openai' ? '' : azureOpenAiChatDeployment }
@@ -416,7 +424,7 @@ module functionApp 'app/function-app.bicep' = {
       { name: 'CHAT_TIMEOUT', value: chatTimeout }
       { name: 'CHAT_MAX_MESSAGES', value: chatMaxMessages }
       { name: 'CHAT_MAX_REQUEST_BYTES', value: chatMaxRequestBytes }
-      { name: 'CHAT_AUTH_LEVEL', value: chatAuthLevel }
+      { name: 'CHAT_AUTH_LEVEL', value: authLevel }
       { name: 'CHAT_API_KEYS', value: empty(chatApiKeys) ? '' : vault!.outputs.chatApiKeysReference }
     ]
   }
@@ -439,6 +447,7 @@ var azureLocalSettings = {
 // input: the next `azd up` would take the default in its place, and create and bill a second model.
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_FUNCTION_NAME string = functionApp.outputs.name
+output APP_IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
 output APP_URL string = 'https://${functionApp.outputs.hostName}'
 
 @description('Values for local.settings.json, with which the app on a developer\'s machine uses the same model.')
