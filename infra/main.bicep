@@ -177,6 +177,7 @@ var tags = { 'azd-env-name': environmentName }
 var identityName = 'id-${token}'
 var applicationInsightsName = 'appi-${token}'
 var storageName = 'st${token}'
+var functionAppName = 'func-${token}'
 // App Service then guards the app, and a browser that has signed in has no function key.
 var authLevel = empty(signInClientId) ? chatAuthLevel : 'anonymous'
 var hasNetwork = networkAccess != 'public'
@@ -386,7 +387,7 @@ var azureOpenAiEndpoint = modelSource == 'openai' ? '' : azureEndpoint
 module functionApp 'app/function-app.bicep' = {
   scope: group
   params: {
-    name: 'func-${token}'
+    name: functionAppName
     planName: 'plan-${token}'
     location: location
     tags: tags
@@ -403,9 +404,7 @@ module functionApp 'app/function-app.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReady
     siteUpdateStrategy: siteUpdateStrategy
-    signInClientId: signInClientId
-    // The app itself checks the API keys of the v1 routes.
-    openPaths: empty(chatApiKeys) ? ['/api/health'] : ['/api/health', '/api/v1/*']
+    hasSignIn: !empty(signInClientId)
     chatSettings: [
       { name: 'AZURE_OPENAI_ENDPOINT', value: azureOpenAiEndpoint }
       { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: modelSource == 'openai' ? '' : azureOpenAiChatDeployment }
@@ -430,6 +429,17 @@ module functionApp 'app/function-app.bicep' = {
   }
   // The host reads storage and the secrets as soon as the app exists.
   dependsOn: [storageEndpoint, modelEndpoint, vaultEndpoint]
+}
+
+module signIn 'app/sign-in.bicep' = if (!empty(signInClientId)) {
+  scope: group
+  params: {
+    appName: functionAppName
+    clientId: signInClientId
+    // The app itself checks the API keys of the v1 routes.
+    openPaths: empty(chatApiKeys) ? ['/api/health'] : ['/api/health', '/api/v1/*']
+  }
+  dependsOn: [functionApp]
 }
 
 var openAiLocalSettings = {

@@ -1,8 +1,8 @@
 """Makes the app registration with which people sign in, and sets SIGN_IN_CLIENT_ID in the azd environment.
 
 Run it after `azd provision`, and then `azd provision` again. It changes only what is missing, and may be run again. An
-existing registration is used if the environment names it (`azd env set SIGN_IN_CLIENT_ID`). The Azure CLI must be signed in to
-the deployment's tenant, as someone who may register applications.
+existing registration is used if the environment names it (`azd env set SIGN_IN_CLIENT_ID`). The Azure CLI must be signed in
+to the deployment's tenant, as someone who may register applications.
 """
 
 import json

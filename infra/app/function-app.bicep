@@ -21,17 +21,11 @@ param maximumInstances int
 param alwaysReadyInstances int
 param siteUpdateStrategy string
 
-@description('Client id of the app registration with which people sign in; empty for none.')
-param signInClientId string
-
-@description('Paths that need no sign-in.')
-param openPaths array
+@description('Whether people sign in.')
+param hasSignIn bool
 
 @description('Settings of chat/settings.py as { name, value }; an empty value counts as not set.')
 param chatSettings array
-
-// Where App Service authentication finds the identity that it uses instead of a client secret.
-var signInSecretSetting = 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
@@ -45,9 +39,8 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing
   name: applicationInsightsName
 }
 
-var signInSettings = empty(signInClientId)
-  ? []
-  : [{ name: signInSecretSetting, value: identity.properties.clientId }]
+// App Service authentication uses this identity instead of a client secret.
+var signInSettings = [{ name: 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID', value: identity.properties.clientId }]
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   // checkov:skip=CKV_AZURE_225: zone redundancy needs always-ready instances, which are billed all day
@@ -93,7 +86,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       }
       // Here and not in a `config` resource of their own: that would be a second site update, and each one recreates the
       // running instances.
-      appSettings: concat(chatSettings, signInSettings, [
+      appSettings: concat(chatSettings, hasSignIn ? signInSettings : [], [
         { name: 'AZURE_CLIENT_ID', value: identity.properties.clientId }
         { name: 'AZURE_TENANT_ID', value: tenant().tenantId }
         { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
@@ -132,35 +125,6 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       // Documented for this resource since API version 2023-12-01; Bicep's types do not have it yet.
       #disable-next-line BCP037
       siteUpdateStrategy: siteUpdateStrategy == 'Recreate' ? null : { type: siteUpdateStrategy }
-    }
-  }
-
-  // The registration trusts the app's identity: there is no client secret. Any application of the tenant may send a token for
-  // the registration; an assignment requirement on its enterprise application limits that.
-  resource signIn 'config' = if (!empty(signInClientId)) {
-    name: 'authsettingsV2'
-    properties: {
-      platform: { enabled: true }
-      globalValidation: {
-        requireAuthentication: true
-        unauthenticatedClientAction: 'RedirectToLoginPage'
-        redirectToProvider: 'azureactivedirectory'
-        excludedPaths: openPaths
-      }
-      httpSettings: { requireHttps: true }
-      identityProviders: {
-        azureActiveDirectory: {
-          enabled: true
-          registration: {
-            openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
-            clientId: signInClientId
-            clientSecretSettingName: signInSecretSetting
-          }
-          validation: { allowedAudiences: [signInClientId, 'api://${signInClientId}'] }
-        }
-      }
-      // The app needs no tokens of people, and instances share no disk to keep them on.
-      login: { tokenStore: { enabled: false } }
     }
   }
 

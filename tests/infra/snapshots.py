@@ -109,9 +109,18 @@ def build(bicep: str) -> str:
     return run(bicep, "build", INFRA / "main.bicep", "--stdout")
 
 
-def snapshot(bicep: str, name: str, mode: str) -> str:
-    """Writes (`overwrite`) or compares (`validate`) the snapshot of a deployment."""
-    return run(bicep, "snapshot", SNAPSHOTS / f"{name}.bicepparam", "--mode", mode, *_FIXED)
+def write_snapshot(bicep: str, name: str) -> None:
+    """Writes the snapshot of a deployment, with its outputs in a fixed order: the compiler's differs from run to run."""
+    run(bicep, "snapshot", SNAPSHOTS / f"{name}.bicepparam", "--mode", "overwrite", *_FIXED)
+    path = SNAPSHOTS / f"{name}.snapshot.json"
+    content = json.loads(path.read_text())
+    content["outputs"] = dict(sorted(content["outputs"].items()))
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def validate_snapshot(bicep: str, name: str) -> None:
+    """Compares the snapshot with a new one; raises `CalledProcessError` if they differ."""
+    run(bicep, "snapshot", SNAPSHOTS / f"{name}.bicepparam", "--mode", "validate", *_FIXED)
 
 
 def parameter_file(environment: dict[str, str]) -> str:
@@ -152,7 +161,7 @@ def main() -> None:
     (SNAPSHOTS / "main.json").write_text(build(bicep))
     for name, environment in DEPLOYMENTS.items():
         (SNAPSHOTS / f"{name}.bicepparam").write_text(parameter_file(environment))
-        snapshot(bicep, name, "overwrite")
+        write_snapshot(bicep, name)
         sys.stdout.write(f"{name}\n")
     (SNAPSHOTS / "digest.txt").write_text(f"{digest()}\n")
 

@@ -223,7 +223,7 @@ def test_the_v1_routes_need_no_sign_in_where_the_app_checks_api_keys_and_only_th
     assert authentication()["globalValidation"]["excludedPaths"] == ["/api/health"]
     closed, opened = "createArray('/api/health')", "createArray('/api/health', '/api/v1/*')"
     values = f"createObject('value', {closed}), createObject('value', {opened})"
-    passed = compiled()["resources"]["functionApp"]["properties"]["parameters"]["openPaths"]
+    passed = compiled()["resources"]["signIn"]["properties"]["parameters"]["openPaths"]
     assert passed == f"[if(empty(parameters('chatApiKeys')), {values})]"
 
 

@@ -14,7 +14,7 @@ from tests.infra.snapshots import (
     is_version_of_the_snapshots,
     parameter_file,
     run,
-    snapshot,
+    validate_snapshot,
 )
 from tests.infra.template import SNAPSHOTS, parameters_file
 
@@ -53,7 +53,7 @@ def test_the_compiler_builds_the_template(bicep: str) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_the_compiler_predicts_the_snapshot(name: str, bicep: str) -> None:
-    snapshot(bicep, name, "validate")
+    validate_snapshot(bicep, name)
 
 
 @pytest.mark.timeout(180)
