@@ -8,7 +8,7 @@ LOCK = $(UV) pip compile --quiet --upgrade --generate-hashes --universal --pytho
 
 CHECKOV := checkov==3.3.30
 
-.PHONY: help run routes test check verify soak bench lint scan format lock clean
+.PHONY: help run routes test check verify soak bench lint scan infra format lock clean
 
 # Except for PORT, a variable counts only on make's command line: shells export MODEL, URL and KEY for other programs.
 option = $(if $(and $($(1)),$(filter command,$(origin $(1)))),$(2) "$($(1))")
@@ -55,6 +55,9 @@ scan: .venv/lint ## scan the Bicep for what is insecure
 		--compact --quiet --skip-download >.scan.log 2>&1 || { cat .scan.log; exit 1; }
 	@if grep -E "Parsing errors|Failed to run" .scan.log; then exit 1; fi
 	@grep "checks:" .scan.log
+
+infra: .venv/run .venv/test ## lint and compile the Bicep, and write infra/snapshots [BICEP=path]
+	@$(PYTHON) -m tests.infra.snapshots
 
 format: .venv/lint ## correct the style
 	@$(PYTHON) -m ruff check --fix .

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from chat.json_scan import Keys, ResponseKeys, parse_or_none
 
-# For instance "chatcmpl-…", "content_filter", "gpt-5.4-mini-2026-03-17", "org/model:tag".
+# For instance "chatcmpl-…", "content_filter", "gpt-6-luna-2026-09-22", "org/model:tag".
 _IDENTIFIER = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
 
 _MAX_IDENTIFIER_BYTES = 200

@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chat.errors import ConfigurationError
 from chat.redaction import redact
 
-DEFAULT_MODEL = "gpt-5.4-mini"
+DEFAULT_MODEL = "gpt-6-luna"
 
 Provider = Literal["azure", "openai", "compatible"]
 
