@@ -12,6 +12,7 @@ import httpx2
 import openai
 
 from verify.checks import CHECKS, Check
+from verify.faults import fault_checks
 from verify.instance import CheckFailed, CheckSkipped, Instance
 
 _CHECK_SECONDS = 150
@@ -39,11 +40,7 @@ def main() -> None:
 async def _verify(instance: Instance, fake_model_port: int | None, only: str) -> int:
     checks = dict(CHECKS)
     if fake_model_port:
-        # Only for this, so that an installed instance can be checked without the tests.
-        from testing.model_server import ModelServer  # noqa: PLC0415
-        from verify.faults import FakeModel, fault_checks  # noqa: PLC0415
-
-        checks |= fault_checks(FakeModel(await ModelServer.start(fake_model_port)))
+        checks |= await fault_checks(fake_model_port)
     checks = {name: check for name, check in checks.items() if only in name}
     print(f"Checking {instance.url}\n", flush=True)
     try:

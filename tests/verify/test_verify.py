@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -18,13 +17,8 @@ from testing.certificate import write_certificate
 from testing.chat_completions import OPENAI, event
 from testing.command import python_m_local
 from testing.model_server import Exchange, ModelServer
+from testing.ports import free_port
 from verify.instance import Instance
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 async def verify(url: str, *options: str) -> tuple[int, str]:
