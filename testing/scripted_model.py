@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from testing import chat_completions, responses_api
 from testing.model_server import Exchange
 
 type Json = dict[str, Any]
@@ -34,12 +35,12 @@ FAILURE = "The server had an error while processing the request."
 RESULT = "21 degrees"
 
 _CAPITALS = {"Japan": "Tokyo", "France": "Paris"}
-_MODEL = "the-model"
-_CREATED = 1763800000
 _USE_RESPONSES = (
-    f"Function tools with reasoning_effort are not supported for {_MODEL} in /v1/chat/completions. "
+    "Function tools with reasoning_effort are not supported for gpt-5.4-mini in /v1/chat/completions. "
     "Please use /v1/responses instead."
 )
+_REASONING = "Let me think."
+_PIECE = re.compile(rb'"(delta|content|arguments|input)":"[^"]')
 # Values for the tools of codex, which executes what it gets.
 _COMMANDS = {"cmd": f"echo {RESULT}", "exec": f'text("{RESULT}")'}
 
@@ -203,205 +204,55 @@ def _tools(tools: list[Json], namespace: str | None = None) -> Iterator[Tool]:
             yield Tool(tool["name"], tool.get("parameters") or {} if tool["type"] == "function" else None, namespace)
 
 
-def _words(text: str) -> list[str]:
+def _pieces(text: str) -> list[str]:
     return re.findall(r"\S+\s*|\s+", text)
 
 
-def chunks(conversation: Conversation, *, reasoning: bool) -> list[Json]:
-    """The completion as Chat Completions streams it, the usage last, and the reasoning as compatible servers do."""
-    deltas: list[Json] = [{"role": "assistant", "content": "", "refusal": None}]
-    if reasoning:
-        deltas.append({"reasoning_content": "Let me think."})
+def chunks(conversation: Conversation) -> list[Json]:
+    """The completion as Chat Completions streams it, the usage last."""
+    deltas: list[Json] = [{"role": "assistant", "content": ""}, {"reasoning_content": _REASONING}]
     calls = conversation.calls()
     for index, tool in enumerate(calls):
-        payload = "input" if tool.schema is None else "arguments"
-        kind = "custom" if tool.schema is None else "function"
-        head = {"id": f"call_{index}_{tool.name}", "type": kind, kind: {"name": tool.name, payload: ""}}
-        deltas.append({"tool_calls": [{"index": index, **head}]})
-        deltas += [{"tool_calls": [{"index": index, kind: {payload: piece}}]} for piece in _words(tool.input())]
+        deltas.append({"tool_calls": [{"index": index} | _tool_call(tool, index, "")]})
+        kind, key = _call_keys(tool)
+        deltas += [{"tool_calls": [{"index": index, kind: {key: piece}}]} for piece in _pieces(tool.input())]
     if not calls:
-        deltas += [{"content": word} for word in _words(conversation.text())]
-    choices: list[Json] = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "logprobs": None, "finish_reason": "tool_calls" if calls else "stop"})
-    envelope: Json = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": _CREATED,
-        "model": _MODEL,
-        "service_tier": "default",
-        "system_fingerprint": None,
-    }
-    usage: Json = {
-        "prompt_tokens": 25,
-        "completion_tokens": 8,
-        "total_tokens": 33,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 0},
-    }
-    stream = [{**envelope, "choices": [choice], "usage": None} for choice in choices]
-    return [*stream, {**envelope, "choices": [], "usage": usage}]
+        deltas += [{"content": piece} for piece in _pieces(conversation.text())]
+    end = chat_completions.chunk({}, "tool_calls" if calls else "stop")
+    usage = chat_completions.chunk(choices=[], usage=chat_completions.USAGE)
+    return [*map(chat_completions.chunk, deltas), end, usage]
 
 
-def completion(conversation: Conversation, *, reasoning: bool) -> Json:
+def completion(conversation: Conversation) -> Json:
     """The completion as Chat Completions returns it complete."""
-    message: Json = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
-    if reasoning:
-        message["reasoning_content"] = "Let me think."
-    calls = conversation.calls()
+    calls = [_tool_call(tool, index, tool.input()) for index, tool in enumerate(conversation.calls())]
+    message: Json = {"role": "assistant", "content": None if calls else conversation.text(), "reasoning_content": _REASONING}
     if calls:
-        message["tool_calls"] = [
-            {
-                "id": f"call_{index}_{tool.name}",
-                **(
-                    {"type": "custom", "custom": {"name": tool.name, "input": tool.input()}}
-                    if tool.schema is None
-                    else {"type": "function", "function": {"name": tool.name, "arguments": tool.input()}}
-                ),
-            }
-            for index, tool in enumerate(calls)
-        ]
-    else:
-        message["content"] = conversation.text()
-    *_, last = chunks(conversation, reasoning=reasoning)
+        message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls" if calls else "stop"}
-    return {**last, "object": "chat.completion", "choices": [choice]}
+    return chat_completions.chunk(object="chat.completion", choices=[choice], usage=chat_completions.USAGE)
 
 
-class ResponseEvents:
-    """The events of one response of the Responses API, as OpenAI sends them."""
-
-    def __init__(self, body: Json, conversation: Conversation) -> None:
-        self.events: list[Json] = []
-        self.response = _response(body)
-        self._add("response.created", response=self._snapshot())
-        self._add("response.in_progress", response=self._snapshot())
-        self._reasoning(body)
-        calls = conversation.calls()
-        for tool in calls:
-            self._call(tool)
-        if not calls:
-            self._message(conversation.text())
-        usage: Json = {"input_tokens": 25, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}}
-        usage |= {"output_tokens": 8, "output_tokens_details": {"reasoning_tokens": 3}, "total_tokens": 33}
-        self.response |= {"status": "completed", "completed_at": _CREATED + 1, "usage": usage}
-        self._add("response.completed", response=self._snapshot())
-
-    def failing(self) -> list[Json]:
-        """The events of a response that fails mid-stream: `error`, whose fields OpenAI nests, and `response.failed`."""
-        events = self.beginning()
-        sequence = len(events)
-        error = {"type": "server_error", "code": "server_error", "message": FAILURE, "param": None}
-        failed = {**events[0]["response"], "status": "failed", "error": {"code": "server_error", "message": FAILURE}}
-        return [
-            *events,
-            {"type": "error", "sequence_number": sequence, "error": error},
-            {"type": "response.failed", "sequence_number": sequence + 1, "response": failed},
-        ]
-
-    def beginning(self) -> list[Json]:
-        """The events up to the first piece of the text, or of a call."""
-        pieces = [number for number, event in enumerate(self.events) if "delta" in event and "summary_index" not in event]
-        return self.events[: pieces[0] + 1]
-
-    def _snapshot(self) -> Json:
-        return {**self.response, "output": list(self.response["output"])}
-
-    def _add(self, kind: str, **fields: Any) -> None:
-        self.events.append({"type": kind, "sequence_number": len(self.events), **fields})
-
-    def _begin(self, item: Json) -> Json:
-        """Adds an item and returns what its events refer to it by."""
-        position = {"output_index": len(self.response["output"])}
-        self._add("response.output_item.added", **position, item=item)
-        return {"item_id": item["id"], **position}
-
-    def _end(self, item: Json) -> None:
-        self._add("response.output_item.done", output_index=len(self.response["output"]), item=item)
-        self.response["output"].append(item)
-
-    def _reasoning(self, body: Json) -> None:
-        item: Json = {"id": "rs_1", "type": "reasoning", "summary": []}
-        if "reasoning.encrypted_content" in (body.get("include") or []):
-            item["encrypted_content"] = "gAAAAABencrypted"
-        position = self._begin(item)
-        if (body.get("reasoning") or {}).get("summary"):
-            position["summary_index"] = 0
-            text = "Let me think."
-            part = {"type": "summary_text", "text": text}
-            self._add("response.reasoning_summary_part.added", **position, part={**part, "text": ""})
-            self._add("response.reasoning_summary_text.delta", **position, delta=text, obfuscation="x")
-            self._add("response.reasoning_summary_text.done", **position, text=text)
-            self._add("response.reasoning_summary_part.done", **position, part=part)
-            item = {**item, "summary": [part]}
-        self._end(item)
-
-    def _message(self, text: str) -> None:
-        item: Json = {"id": "msg_1", "type": "message", "status": "in_progress", "content": [], "role": "assistant"}
-        item["phase"] = "final_answer"
-        position = {**self._begin(item), "content_index": 0}
-        part: Json = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
-        self._add("response.content_part.added", **position, part=part)
-        for word in _words(text):
-            self._add("response.output_text.delta", **position, delta=word, logprobs=[], obfuscation="x")
-        part = {**part, "text": text}
-        self._add("response.output_text.done", **position, text=text, logprobs=[])
-        self._add("response.content_part.done", **position, part=part)
-        self._end({**item, "status": "completed", "content": [part]})
-
-    def _call(self, tool: Tool) -> None:
-        number = len(self.response["output"])
-        kind, payload = ("custom_tool_call", "input") if tool.schema is None else ("function_call", "arguments")
-        events = "response.custom_tool_call_input" if tool.schema is None else "response.function_call_arguments"
-        prefix = "ctc" if tool.schema is None else "fc"
-        item: Json = {"id": f"{prefix}_{number}", "type": kind, "status": "in_progress", payload: "", "name": tool.name}
-        item["call_id"] = f"call_{number}_{tool.name}"
-        if tool.namespace:
-            item["namespace"] = tool.namespace
-        position = self._begin(item)
-        for piece in _words(tool.input()):
-            self._add(f"{events}.delta", **position, delta=piece, obfuscation="x")
-        self._add(f"{events}.done", **position, **{payload: tool.input()})
-        self._end({**item, "status": "completed", payload: tool.input()})
+def _tool_call(tool: Tool, index: int, text: str) -> Json:
+    kind, key = _call_keys(tool)
+    return {"id": f"call_{index}_{tool.name}", "type": kind, kind: {"name": tool.name, key: text}}
 
 
-def _response(body: Json) -> Json:
-    """A response as OpenAI begins it: with the parameters of the request, defaults included."""
-    text = {"format": {"type": "text"}, "verbosity": "medium"} | (body.get("text") or {})
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": _CREATED,
-        "status": "in_progress",
-        "background": False,
-        "completed_at": None,
-        "error": None,
-        "frequency_penalty": 0.0,
-        "incomplete_details": None,
-        "instructions": body.get("instructions"),
-        "max_output_tokens": body.get("max_output_tokens"),
-        "max_tool_calls": None,
-        "model": _MODEL,
-        "output": [],
-        "parallel_tool_calls": body.get("parallel_tool_calls", True),
-        "presence_penalty": 0.0,
-        "previous_response_id": None,
-        "prompt_cache_key": body.get("prompt_cache_key"),
-        "prompt_cache_retention": None,
-        "reasoning": {"effort": "medium", "summary": None} | (body.get("reasoning") or {}),
-        "safety_identifier": None,
-        "service_tier": "default",
-        "store": body.get("store", True),
-        "temperature": 1.0,
-        "text": text,
-        "tool_choice": body.get("tool_choice", "auto"),
-        "tools": body.get("tools") or [],
-        "top_logprobs": 0,
-        "top_p": 0.98,
-        "truncation": "disabled",
-        "usage": None,
-        "user": None,
-        "metadata": body.get("metadata") or {},
-    }
+def _call_keys(tool: Tool) -> tuple[str, str]:
+    """The type of the tool's calls in Chat Completions, and the field that has what is passed to the tool."""
+    return ("custom", "input") if tool.schema is None else ("function", "arguments")
+
+
+def items(conversation: Conversation, body: Json) -> list[responses_api.Item]:
+    """The output of the Responses API."""
+    reasoning = responses_api.reasoning(_REASONING if (body.get("reasoning") or {}).get("summary") else "")
+    if "reasoning.encrypted_content" in (body.get("include") or []):
+        reasoning["encrypted_content"] = "gAAAAABo"
+    calls = []
+    for number, tool in enumerate(conversation.calls()):
+        call = responses_api.custom_tool_call if tool.schema is None else responses_api.function_call
+        calls.append(call(number, tool.name, tool.input()) | ({"namespace": tool.namespace} if tool.namespace else {}))
+    return [reasoning, *(calls or [responses_api.message(conversation.text())])]
 
 
 class ScriptedModel:
@@ -433,32 +284,53 @@ class ScriptedModel:
         if self.kind == "chat" and any(tool["type"] != "function" for tool in body.get("tools") or []):
             raise InvalidRequest("'type' of tool must be 'function'")
         conversation = read_chat(body)
-        reasoning = self.kind == "chat"
-        if await self._misbehaves_at_once(exchange, conversation.question):
-            return
         if not body.get("stream"):
-            await exchange.respond(200, json.dumps(completion(conversation, reasoning=reasoning)).encode())
+            await self._respond(exchange, conversation, completion(conversation))
             return
-        stream = chunks(conversation, reasoning=reasoning)
-        if not (body.get("stream_options") or {}).get("include_usage"):
-            stream.pop()
-        events = [_event(chunk) for chunk in stream]
+        *stream, end, usage = map(chat_completions.event, chunks(conversation))
+        ending = [end, usage] if (body.get("stream_options") or {}).get("include_usage") else [end]
         error = {"error": {"message": FAILURE, "type": "server_error", "param": None, "code": None}}
-        begun = events[:4]  # with the first piece of the text, or of a call
-        await self._stream(exchange, conversation.question, begun, [*events, b"data: [DONE]\n\n"], [*begun, _event(error)])
+        failing = [chat_completions.event(error)]
+        await self._stream(exchange, conversation, stream, [*ending, chat_completions.DONE], failing)
 
     async def _respond_to_responses(self, exchange: Exchange, body: Json) -> None:
         conversation = read_responses(body)
-        if await self._misbehaves_at_once(exchange, conversation.question):
-            return
-        response = ResponseEvents(body, conversation)
+        output = items(conversation, body)
         if not body.get("stream"):
-            await exchange.respond(200, json.dumps(response.response).encode())
+            await self._respond(exchange, conversation, responses_api.response(*output))
             return
-        events = [_named_event(event) for event in response.events]
-        begun = [_named_event(event) for event in response.beginning()]
-        failing = [_named_event(event) for event in response.failing()]
-        await self._stream(exchange, conversation.question, begun, events, failing)
+        *stream, end = map(responses_api.event, responses_api.completed(*output))
+        failing = list(map(responses_api.event, responses_api.failed_with_error("server_error", FAILURE, *output)))
+        await self._stream(exchange, conversation, stream, [end], failing[len(stream) :])
+
+    async def _respond(self, exchange: Exchange, conversation: Conversation, body: Json) -> None:
+        """Responds without streaming."""
+        if not await self._misbehaves_at_once(exchange, conversation.question):
+            await exchange.respond(200, json.dumps(body).encode())
+
+    async def _stream(
+        self, exchange: Exchange, conversation: Conversation, stream: list[bytes], ending: list[bytes], failing: list[bytes]
+    ) -> None:
+        """Streams these events, and then one of two endings, or none."""
+        question = conversation.question
+        if await self._misbehaves_at_once(exchange, question):
+            return
+        await exchange.begin()
+        if STREAMS in question:
+            await self._stream_forever(exchange, stream)
+            return
+        for event in [*stream, *(failing if FAILS in question else [] if BREAKS_OFF in question else ending)]:
+            await exchange.chunk(event)
+        await exchange.end()
+
+    async def _stream_forever(self, exchange: Exchange, stream: list[bytes]) -> None:
+        """Streams the events up to the first text, or the first piece of a call, and that one again and again."""
+        while not exchange.closed.is_set():
+            event = stream[0] if _PIECE.search(stream[0]) else stream.pop(0)
+            await exchange.chunk(event)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(exchange.wait_closed(), 0.05)
+        self.closed.append(time.time())
 
     async def _misbehaves_at_once(self, exchange: Exchange, question: str) -> bool:
         """Rejects the request or never responds, if the question says so."""
@@ -470,31 +342,6 @@ class ScriptedModel:
             self.closed.append(time.time())
             return True
         return False
-
-    async def _stream(
-        self, exchange: Exchange, question: str, begun: list[bytes], whole: list[bytes], failing: list[bytes]
-    ) -> None:
-        """Streams one of three lists of events, as the question says: the beginning, all of them, or those with an error."""
-        await exchange.begin()
-        events = failing if FAILS in question else begun if BREAKS_OFF in question or STREAMS in question else whole
-        for event in events:
-            await exchange.chunk(event)
-        if STREAMS in question:
-            while not exchange.closed.is_set():
-                await exchange.chunk(begun[-1])
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(exchange.wait_closed(), 0.05)
-            self.closed.append(time.time())
-            return
-        await exchange.end()
-
-
-def _event(value: Json) -> bytes:
-    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
-
-
-def _named_event(event: Json) -> bytes:
-    return f"event: {event['type']}\n".encode() + _event(event)
 
 
 async def _reject(exchange: Exchange, status: int, message: str, code: str | None = None) -> None:
