@@ -42,7 +42,7 @@ _USE_RESPONSES = (
 _REASONING = "Let me think."
 _PIECE = re.compile(rb'"(delta|content|arguments|input)":"[^"]')
 # Values for the tools of codex, which executes what it gets.
-_COMMANDS = {"cmd": f"echo {RESULT}", "exec": f'text("{RESULT}")'}
+_COMMANDS = {"cmd": f"echo {RESULT}", "input": f'text("{RESULT}")'}
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Tool:
 
     def input(self) -> str:
         """What a call passes to the tool."""
-        return _COMMANDS.get(self.name, "Tokyo") if self.schema is None else json.dumps(_example(self.schema))
+        return _COMMANDS["input"] if self.schema is None else json.dumps(_example(self.schema))
 
 
 @dataclass

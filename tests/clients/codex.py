@@ -22,7 +22,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 TOOLS = {
-    "the-model": "Use `exec_command` and `update_plan`.",
+    "the-model": "Use `exec_command` and `get_goal`.",
     "gpt-5.6-sol": "Use `exec`, and `list_agents`.",
 }
 
