@@ -81,6 +81,12 @@ def function_call(number: int, name: str, arguments: str) -> Item:
     return {**ids, "type": "function_call", "status": "completed", "arguments": arguments, "name": name}
 
 
+def custom_tool_call(number: int, name: str, text: str) -> Item:
+    """A call of a custom tool, whose input is free text."""
+    ids = {"id": f"ctc_{number}", "call_id": f"call_{number}"}
+    return {**ids, "type": "custom_tool_call", "status": "completed", "input": text, "name": name}
+
+
 def reasoning(summary: str = "", text: str = "") -> Item:
     """What the model thought: a summary from OpenAI, the text itself from models with open weights."""
     item: Item = {"id": "rs_1", "type": "reasoning", "summary": []}
@@ -144,7 +150,7 @@ def _until_end(items: tuple[Item, ...]) -> Iterator[Event]:
 
 def _item_events(item: Item, index: int) -> Iterator[Event]:
     at = {"item_id": item["id"], "output_index": index}
-    empty = {"status": "in_progress", "content": [], "summary": [], "arguments": ""}
+    empty = {"status": "in_progress", "content": [], "summary": [], "arguments": "", "input": ""}
     begun = item | {name: value for name, value in empty.items() if name in item}
     yield {"type": "response.output_item.added", "output_index": index, "item": begun}
     for number, part in enumerate(item.get("summary", [])):
@@ -153,6 +159,8 @@ def _item_events(item: Item, index: int) -> Iterator[Event]:
         yield from _part_events("content_part", part, {**at, "content_index": number})
     if item["type"] == "function_call":
         yield from _deltas("function_call_arguments", "arguments", item["arguments"], at)
+    if item["type"] == "custom_tool_call":
+        yield from _deltas("custom_tool_call_input", "input", item["input"], at)
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
