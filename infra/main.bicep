@@ -76,6 +76,10 @@ param openAiBaseUrl string = ''
 @description('openai: name of the model.')
 param openAiModel string = ''
 
+@description('openai: true if the server implements the Responses API well enough to be relayed.')
+@allowed(['', 'true', 'false'])
+param openAiResponsesApi string = ''
+
 // ── service; an empty value selects the default of chat/settings.py ─────────────────────────────────────────────────
 
 @description('System prompt, percent-encoded: %22 is a quotation mark, %0A a newline, %25 a percent sign.')
@@ -412,6 +416,7 @@ module functionApp 'app/function-app.bicep' = {
       { name: 'OPENAI_API_KEY', value: empty(openAiKey) ? '' : vault!.outputs.openAiApiKeyReference }
       { name: 'OPENAI_BASE_URL', value: modelSource == 'openai' ? openAiBaseUrl : '' }
       { name: 'OPENAI_MODEL', value: modelSource == 'openai' ? openAiModel : '' }
+      { name: 'OPENAI_RESPONSES_API', value: modelSource == 'openai' ? openAiResponsesApi : '' }
       // Percent-encoded, so that one spelling works locally, where azd pastes the value into JSON as it is, and in a
       // pipeline, where `azd pipeline config` has JSON-escaped it.
       { name: 'CHAT_SYSTEM_PROMPT', value: uriComponentToString(chatSystemPrompt) }

@@ -15,6 +15,7 @@ param assignDeveloperRole = true
 param openAiApiKey = 'openai-secret'
 param openAiBaseUrl = 'https://models.example/v1'
 param openAiModel = 'small'
+param openAiResponsesApi = 'true'
 param chatAuthLevel = 'function'
 param networkAccess = 'public'
 param monthlyBudget = 0

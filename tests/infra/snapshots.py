@@ -43,6 +43,7 @@ DEPLOYMENTS: dict[str, dict[str, str]] = {
         "OPENAI_API_KEY": "openai-secret",
         "OPENAI_BASE_URL": "https://models.example/v1",
         "OPENAI_MODEL": "small",
+        "OPENAI_RESPONSES_API": "true",
     },
     "sign-in": _AZD | {"SIGN_IN_CLIENT_ID": "00000000-0000-0000-0000-000000000003"},
     "tuned": _AZD
