@@ -280,7 +280,9 @@ def _connections() -> Iterator[Fault]:
         half_completion = sends(json.dumps(COMPLETION).encode()[:80], then=then)
         yield Fault("closes the connection in a complete response", name, (half_completion,), FAILED, complete=True)
     yield Fault(kind, "a proper end", (streams_bytes(*EVENTS[:2]),), fails_after(2))
-    yield Fault(kind, "a proper end in an event", (streams_bytes(*EVENTS[:2], EVENTS[2].strip()),), fails_after(2))
+    yield Fault(kind, "a proper end after an event", (streams_bytes(*EVENTS[:2], EVENTS[2].strip()),), fails_after(3))
+    yield Fault(kind, "a proper end in an event", (streams_bytes(*EVENTS[:2], EVENTS[2][:-9]),), fails_after(2))
+    yield Fault(kind, "FIN before a blank line", (sends(*EVENTS[:2], EVENTS[2][:-1], then="close"),), fails_after(2))
     yield Fault(kind, "an empty HTTP chunk", (sends(*EVENTS[:2], b"", then="close"),), fails_after(2))
 
 
@@ -345,7 +347,6 @@ def _nonsense() -> Iterator[Fault]:
         ("a list", b"data: [1]\n\n"),
         ("a string", b'data: "[DONE]"\n\n'),
         ("null", b"data: null\n\n"),
-        ("nothing", b"data:\n\n"),
         ("NaN", b'data: {"choices": [], "score": NaN}\n\n'),
         ("Infinity", b'data: {"choices": [], "score": -Infinity}\n\n'),
         ("a tab in a string", b'data: {"choices": [], "a": "\t"}\n\n'),
@@ -392,6 +393,7 @@ def _unusual() -> Iterator[Fault]:
     yield Fault(kind, "CR", (streams_bytes(STREAM.replace(b"\n", b"\r")),), STREAMED)
     yield Fault(kind, "a BOM", (streams_bytes(b"\xef\xbb\xbf" + STREAM),), STREAMED)
     yield Fault(kind, "comments", (streams_bytes(*(b": ping\n\n" + data for data in EVENTS), DONE),), STREAMED)
+    yield Fault(kind, "events without data", (streams_bytes(*(b"data:\n\n" + data for data in EVENTS), DONE),), STREAMED)
     yield Fault(kind, "ids and retries", (streams_bytes(*(b"id: 7\nretry: 10\n" + e for e in EVENTS), DONE),), STREAMED)
     yield Fault(kind, "only a retry", (streams_bytes(b"retry: 1000\n\n", STREAM),), STREAMED)
     yield Fault(kind, "named events", (streams_bytes(*(b"event: chunk\n" + e for e in EVENTS), DONE),), STREAMED)
@@ -412,6 +414,25 @@ def _unusual() -> Iterator[Fault]:
     yield Fault(kind, "reset after [DONE]", (sends(STREAM, then="reset"),), STREAMED)
     yield Fault(kind, "no [DONE]", (streams_bytes(*EVENTS),), STREAMED)
     yield Fault(kind, "no [DONE], and a FIN", (_until_closed(b"".join(EVENTS)),), STREAMED)
+    for end in (b"", b"\n", b"\r\n"):
+        last = (streams_bytes(*EVENTS[:-1], EVENTS[-1].strip() + end),)
+        yield Fault(kind, f"no [DONE], and {end!r} after the last event", last, STREAMED)
+        yield Fault(kind, f"[DONE] with {end!r} after it", (streams_bytes(*EVENTS, DONE.strip() + end),), STREAMED)
+    ping = b'event: ping\ndata: {"type": "ping"}\n\n'
+    others = ping + b"data: {}\n\n" + event(chunk(choices=None))
+    yield Fault(
+        kind, "objects that are not chunks", (streams_bytes(*(others + data for data in EVENTS), others, DONE),), STREAMED
+    )
+    offsets = {"index": 0, "finish_reason": "content_filter", "content_filter_offsets": {"check_offset": 44}}
+    choices = [{"index": 0, "message": {"content": "Par"}}, {"index": 0, "delta": None}, offsets]
+    deltas = [{"index": 0, "delta": {"content": "Par"}}, {"index": 0, "delta": {}}, {**offsets, "delta": {}}]
+    yield Fault(
+        kind,
+        "choices without a delta",
+        (streams([chunk(choices=[choice]) for choice in choices]),),
+        Outcome(200, 3),
+        chunks=[chunk(choices=[choice]) for choice in deltas],
+    )
     yield Fault(kind, "until the connection closes", (_until_closed(STREAM),), STREAMED)
     yield Fault(kind, "gzip", (streams_bytes(gzip.compress(STREAM), content_encoding="gzip"),), STREAMED)
     yield Fault(kind, "deflate", (streams_bytes(zlib.compress(STREAM), content_encoding="deflate"),), STREAMED)

@@ -7,16 +7,15 @@ See https://platform.openai.com/docs/api-reference/chat/create. To forward one m
 import re
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
+from msgspec.json import Decoder
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PositiveInt
 
 from chat.completion_request import CompletionRequest
 from chat.errors import ChatError, InvalidRequest
 from chat.formats.validation import validate
 from chat.formats.wire_format import openai_error
-from chat.json_scan import find_keys
-
-# In JSON, a quotation mark inside a string is escaped, so neither key can be part of a text.
-_DELTA_OR_FINISH_REASON = re.compile(rb'"delta"|"finish_reason"\s*+:\s*+(?!null|"")')
+from chat.json_scan import decode_object
 
 UNSUPPORTED_PARAMETERS: dict[str, list[object]] = {
     "n": [1],
@@ -107,6 +106,21 @@ class ChatCompletionsRequest(ForwardedParameters):
     max_tokens: PositiveInt | None = None
 
 
+class _Object(Struct, gc=False):
+    """Any object."""
+
+
+class _Keys(Struct, gc=False):
+    """The keys of a chunk that decide whether it is sent."""
+
+    choices: list[_Object]
+    usage: _Object | None = None
+
+
+_EMPTY_ARRAY = re.compile(rb"\[\s*+\]")
+_decode_keys = Decoder(_Keys).decode
+
+
 class ChatCompletionsFormat:
     """Chat Completions, streamed as server-sent events."""
 
@@ -142,20 +156,11 @@ class ChatCompletionsFormat:
         return b"data: [DONE]\n\n"
 
     def _is_sent(self, chunk: bytes) -> bool:
-        """Whether the chunk has something for the client: a delta, a finish reason, or usage that it requested."""
-        # Nearly every chunk, ten times as fast as finding its keys: both are near its end.
-        delta = chunk.rfind(b'"delta"')
-        if (
-            delta > 0
-            and chunk.count(b'"choices"') == 1
-            and (chunk.rfind(b'"choices":[{', 0, delta) > 0 or chunk.rfind(b'"choices": [{', 0, delta) > 0)
-        ):
+        """Whether the chunk has a choice, or usage that the client requested."""
+        if not _EMPTY_ARRAY.search(chunk):
             return True
-        keys = find_keys(chunk)
-        choices = bytes(keys.choices)
-        if _DELTA_OR_FINISH_REASON.search(choices):
-            return True
-        return self._include_usage and b"{" not in choices and bytes(keys.usage).startswith(b"{")
+        keys = decode_object(chunk, _decode_keys)
+        return bool(keys.choices or (self._include_usage and keys.usage is not None))
 
 
 def _parse_request(body: bytes, max_messages: int) -> tuple[CompletionRequest, bool]:

@@ -8,7 +8,7 @@ import httpx2
 from openai import AsyncStream, RequestOptions
 
 from chat.errors import InvalidResponse
-from chat.json_scan import check_and_find_keys
+from chat.json_scan import find_keys
 from chat.metadata import Metadata
 from chat.settings import Settings
 from chat.upstream.chunks import ChunkDecoder
@@ -46,11 +46,11 @@ class Completion:
             if decoder.error:
                 raise decoder.error
             received = await self._read()
-            if not received:
-                break
             if chunks := decoder.feed(received):
                 self._idle_timeout.stop()  # only a chunk stops the clock, not a comment
                 return chunks
+            if not received and not decoder.error:
+                break
         self._idle_timeout.stop()
         self.metadata = decoder.end()
         return []
@@ -67,7 +67,7 @@ class Completion:
                 raise InvalidResponse(f"a completion of more than {_MAX_COMPLETION_BYTES} bytes")
         self._idle_timeout.stop()
         body = bytes(received)
-        keys = check_and_find_keys(body)
+        keys = find_keys(body)
         if not bytes(keys.choices).startswith(b"["):
             raise InvalidResponse("an object that is not a chat.completion")
         self.metadata.update(keys)

@@ -224,7 +224,6 @@ NOT_SENT: dict[str, Any] = {
     "no choices": chunk(choices=[]),
     "choices that are null": chunk(choices=None),
     "no key": {"object": "chat.completion.chunk"},
-    "a choice without a delta": chunk(choices=[{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]),
     "usage": chunk(choices=[], usage=USAGE),
     "choices below another key": chunk(choices=[], other={"choices": [{"delta": {}}]}),
 }
@@ -241,10 +240,11 @@ async def test_chunk_that_clients_do_not_expect_is_not_sent(
     assert await service.send({**BODY, "stream": True}, path=PATH) == (200, [*OPENAI[:4], DONE])
 
 
-async def test_finish_reason_without_a_delta_is_sent(service: Service, model: ModelServer) -> None:
-    last = chunk(choices=[{"index": 0, "finish_reason": "stop"}])
-    model.respond_with(streams([*OPENAI[:2], last]))
-    assert await service.send({**BODY, "stream": True}, path=PATH) == (200, [*OPENAI[:2], last, DONE])
+async def test_choice_without_a_delta_is_sent_with_an_empty_one(service: Service, model: ModelServer) -> None:
+    last = {"index": 0, "finish_reason": "stop"}
+    model.respond_with(streams([*OPENAI[:2], chunk(choices=[last])]))
+    expected = [*OPENAI[:2], chunk(choices=[{**last, "delta": {}}]), DONE]
+    assert await service.send({**BODY, "stream": True}, path=PATH) == (200, expected)
 
 
 FORWARDED: dict[str, Any] = {
