@@ -16,7 +16,6 @@ from chat.errors import (
     IncompleteResponse,
     InternalError,
     InvalidRequest,
-    InvalidResponse,
     RateLimited,
     UpstreamError,
     UpstreamErrorObject,
@@ -48,8 +47,6 @@ def to_chat_error(error: BaseException, secrets: Iterable[str] = ()) -> ChatErro
             return _from_status(_status_of(sent), sent, secrets)
         case openai.APIConnectionError():
             return UpstreamError("Could not connect to the model server.", reason=f"could not connect: {_root_cause(error)}")
-        case httpx2.DecodingError():
-            return InvalidResponse(str(error))
         case httpx2.HTTPError():
             return IncompleteResponse(f"the connection was lost: {_root_cause(error)}")
     return InternalError(error)

@@ -17,7 +17,8 @@ import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-from chat.upstream.decompression import Decompressor
+from chat.errors import InvalidResponse
+from chat.redaction import redact
 
 _MAX_ERROR_BYTES = 64 * 1024
 """A larger body of an error response is not read to its end, and counts as empty."""
@@ -33,6 +34,8 @@ _SOCKET_BUFFER_BYTES = 64 * 1024
 
 _TCP_KEEP_ALIVE_SECONDS = 60
 
+_MAX_SHOWN_CHARACTERS = 40
+
 # All that the OpenAI SDK and this service read. Cookies, redirects and a charset, for example, are not passed on.
 _PASSED_ON_HEADERS = {b"retry-after", b"retry-after-ms", b"x-request-id"}
 
@@ -40,8 +43,8 @@ _PASSED_ON_HEADERS = {b"retry-after", b"retry-after-ms", b"x-request-id"}
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends requests, through the proxy with this URL if one is given; keeps idle connections for `keep_alive` seconds.
 
-    A response with a status from 200 to 299 has an extension `read`: awaited, it returns the next bytes of the decoded body,
-    `b""` at its end, or raises `httpx2.ReadError` or `httpx2.DecodingError`. Any other response has been read.
+    A response with a status from 200 to 299 has an extension `read`: awaited, it returns the next bytes of the body, `b""`
+    at its end, or raises `httpx2.ReadError`, or `InvalidResponse` if the body is encoded. Any other response has been read.
     """
 
     def __init__(self, *, proxy: str | None, connect_timeout: float, keep_alive: float) -> None:
@@ -231,12 +234,12 @@ class _Guard(asyncio.BaseProtocol):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The decoded body of a response."""
+    """The body of a response."""
 
     def __init__(self, response: _Response) -> None:
         self._response = response
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        self.read = response.receive if encoding == "identity" else Decompressor(response.receive, encoding).read
+        self._content_coding = response.headers.get("Content-Encoding", "").strip().lower()
+        self.read = self._reject if self._content_coding not in {"", "identity"} else response.receive
 
     @override
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -248,16 +251,20 @@ class _Body(httpx2.AsyncByteStream):
         """Closes the connection if the body has not been received to its end."""
         self._response.close()
 
+    async def _reject(self) -> bytes:
+        coding = redact(self._content_coding, ())[:_MAX_SHOWN_CHARACTERS]
+        raise InvalidResponse(f"a content coding although none was requested: {coding}")
+
 
 async def _read_error(body: _Body) -> bytes:
-    """The body of an error response; empty if it is too large or cannot be decoded."""
+    """The body of an error response; empty if it is too large or encoded."""
     received = b""
     try:
         while data := await body.read():
             received += data
             if len(received) > _MAX_ERROR_BYTES:
                 return b""
-    except httpx2.DecodingError:
+    except InvalidResponse:
         return b""
     return received
 

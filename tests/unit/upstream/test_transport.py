@@ -16,8 +16,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from chat.errors import InvalidResponse
 from chat.upstream.transport import AiohttpTransport
 from testing.certificate import write_certificate
+from testing.client import KEY
 
 type Read = Callable[[], Awaitable[bytes]]
 
@@ -115,6 +117,19 @@ async def test_one_read_returns_little_of_much_data_that_has_arrived(server: Ser
         sizes.append(len(data))
     assert sum(sizes) == 16 * 1024 * 1024 + 2
     assert max(sizes) <= 160 * 1024
+    await response.aclose()
+
+
+@pytest.mark.parametrize(
+    ("coding", "shown"),
+    [("gzip", "gzip"), ("GZIP, br", "gzip, br"), (KEY, "***"), ("x" * 99, "***"), ("a " * 99, "a " * 20)],
+)
+async def test_encoded_body_is_rejected(server: Server, client: Client, coding: str, shown: str) -> None:
+    server.head = f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-encoding: {coding}\r\n\r\n".encode()
+    response = await client.begin()
+    with pytest.raises(InvalidResponse) as raised:
+        await response.extensions["read"]()
+    assert raised.value.reason == f"invalid response: a content coding although none was requested: {shown}"
     await response.aclose()
 
 
