@@ -5,6 +5,7 @@ headers are passed on, and a body is read in bounded pieces. `docs/performance.m
 """
 
 import asyncio
+import re
 import select
 import socket
 import sys
@@ -36,8 +37,8 @@ _TCP_KEEP_ALIVE_SECONDS = 60
 
 _MAX_SHOWN_CHARACTERS = 40
 
-# All that the OpenAI SDK and this service read. Cookies, redirects and a charset, for example, are not passed on.
-_PASSED_ON_HEADERS = {b"retry-after", b"retry-after-ms", b"x-request-id"}
+# All that the OpenAI SDK, this service and its clients read. Cookies, redirects and a charset, for example, are not passed on.
+_PASSED_ON_HEADERS = re.compile(rb"retry-after|retry-after-ms|x-request-id|x-ratelimit-.*", re.IGNORECASE)
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
@@ -61,7 +62,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         """
         response = await self._send(request)
         body = _Body(response)
-        headers = [(name, value) for name, value in response.raw_headers if name.lower() in _PASSED_ON_HEADERS]
+        headers = [(name, value) for name, value in response.raw_headers if _PASSED_ON_HEADERS.fullmatch(name)]
         if 200 <= response.status < 300:
             return httpx2.Response(
                 response.status, headers=headers, stream=body, request=request, extensions={"read": body.read}
@@ -142,6 +143,15 @@ class _Response(aiohttp.ClientResponse):
     """A response that can be read to the point where its connection ended."""
 
     _unread = b""
+
+    @override
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Receives the head, and aborts the connection after a status below 200: no request asks for another protocol."""
+        transport = connection.transport
+        await super().start(connection)
+        if self.status < 200 and transport:
+            transport.abort()
+        return self
 
     @override
     def close(self) -> None:
