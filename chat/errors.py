@@ -17,6 +17,7 @@ ChatError
 UpstreamErrorObject is not sent to clients: `upstream_errors` translates it, like exceptions of the OpenAI SDK and httpx2.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -24,7 +25,7 @@ class ChatError(Exception):
     """An error as the client sees it: base class of all those above.
 
     `message`, `type`, `code` and `param` are sent to the client; `retry_after` is in seconds. `reason` is for the operator's
-    log and is never sent.
+    log, and on a developer's own machine for the client too.
     """
 
     status: int
@@ -146,3 +147,9 @@ class UpstreamErrorObject(Exception):
     def __init__(self, error: object) -> None:
         super().__init__("the model server sent an error")
         self.error = error
+
+
+def field_path(location: Iterable[int | str]) -> str | None:
+    """The path of a field as OpenAI writes it: `messages[0].content`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".") or None

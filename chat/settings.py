@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     )
     chat_auth_level: Literal["function", "anonymous"] = Field("function", description="`function` or `anonymous`")
 
+    azure_functions_environment: str | None = Field(
+        None, exclude=True, description="`Development` on a developer's own machine: set by Core Tools and `make run`"
+    )
     identity_endpoint: str | None = Field(None, exclude=True, description="set by Azure where there is a managed identity")
 
     @field_validator("*", mode="before")
@@ -148,6 +151,11 @@ class Settings(BaseSettings):
                 "or OPENAI_API_KEY, or OPENAI_BASE_URL."
             )
         return self
+
+    @property
+    def is_development(self) -> bool:
+        """Whether the service runs on a developer's own machine."""
+        return self.azure_functions_environment == "Development"
 
     @property
     def provider(self) -> Provider:

@@ -105,6 +105,19 @@ _BODIES: dict[str, tuple[Any, str, str | None, str | None]] = {
     "Azure's body": ({"error": _AZURE_ERROR}, "application/json", str(_AZURE_ERROR["message"]), "content_filter"),
     "vLLM's body": (_VLLM_ERROR, "application/json", "max_tokens is too large.", None),
     "vLLM's newer body": ({"error": _VLLM_ERROR}, "application/json", "max_tokens is too large.", None),
+    "FastAPI's body": (
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]},
+        "application/json",
+        "seed: Extra inputs are not permitted",
+        None,
+    ),
+    "Google's body": (
+        [{"error": {"code": 400, "message": "Invalid value.", "status": "INVALID_ARGUMENT"}}],
+        "application/json",
+        "Invalid value.",
+        "INVALID_ARGUMENT",
+    ),
+    "text": (b"No such parameter", "text/plain", "No such parameter", None),
     "HTML": (_HTML, "text/html", _NO_MESSAGE, None),
     "no body": (b"", "text/plain", _NO_MESSAGE, None),
     "an error that is a string": ({"error": "no such thing"}, "application/json", "no such thing", None),
@@ -191,6 +204,7 @@ def _statuses() -> Iterator[Fault]:
         responds(429, limit, retry_after_ms="1"),
         outcome=Outcome(429, error="rate_limit_error", retry_after=True),
         requests=3,
+        message="Rate limit reached for org-1 with ***",
         code="rate_limit_exceeded",
     )
     yield from _both(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
 
-from chat.errors import InvalidRequest
+from chat.errors import InvalidRequest, field_path
 
 # Pydantic's messages for these name Python's types.
 _MESSAGES = {
@@ -49,12 +49,6 @@ def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tu
         return value, model.model_validate(value)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        param = _param(detail["loc"])
+        param = field_path(detail["loc"])
         message = _MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
         raise InvalidRequest(f"{param}: {message}.", param=param) from None
-
-
-def _param(loc: tuple[int | str, ...]) -> str | None:
-    """The field's path as OpenAI writes it: `messages[0].content`."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return path.removeprefix(".") or None

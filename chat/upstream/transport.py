@@ -37,7 +37,7 @@ _TCP_KEEP_ALIVE_SECONDS = 60
 
 _MAX_SHOWN_CHARACTERS = 40
 
-# All that the OpenAI SDK, this service and its clients read. Cookies, redirects and a charset, for example, are not passed on.
+# All that the OpenAI SDK, this service and its clients read: no cookies, redirects or charset, for example.
 _PASSED_ON_HEADERS = re.compile(rb"retry-after|retry-after-ms|x-request-id|x-ratelimit-.*", re.IGNORECASE)
 
 
