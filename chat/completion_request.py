@@ -8,10 +8,14 @@ from typing import Any
 class CompletionRequest:
     """A validated request, in any format.
 
-    `messages` are OpenAI's, `instructions` is the client's part of the system prompt, `parameters` what else is forwarded.
+    `messages` are OpenAI's. `instructions` is the client's part of the system prompt, as text or content parts, and
+    `instruction_fields` are the other fields of its message. `parameters` are forwarded; `other_parameters`, which OpenAI's
+    API does not define, are forwarded to a compatible server only.
     """
 
     messages: list[dict[str, Any]]
     stream: bool
-    instructions: str = ""
+    instructions: str | list[dict[str, Any]] = ""
+    instruction_fields: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    other_parameters: dict[str, Any] = field(default_factory=dict)
