@@ -4,7 +4,7 @@ ChatError
 ├── InvalidRequest              400  the request is invalid, or the model server rejected its content
 │   ├── RequestTimeout          408  the request's body did not arrive in time
 │   ├── BodyTooLarge            413  the request's body is too large
-│   └── UnsupportedMediaType    415  the request's body is not JSON
+│   └── UnsupportedMediaType    415  the request's body is not JSON, or has a content encoding
 ├── AuthenticationError         401  the API key is missing or invalid
 ├── RateLimited                 429  the model server's rate limit is exceeded
 ├── ConfigurationError          500  a setting is missing or invalid
@@ -70,7 +70,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The request's content type is not JSON."""
+    """The request's content type is not JSON, or it has a content encoding."""
 
     status = 415
 

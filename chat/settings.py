@@ -122,7 +122,7 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
     chat_max_messages: PositiveInt = Field(1000, description="messages per request")
-    chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes per request body")
+    chat_max_request_bytes: PositiveInt = Field(8 * 1024 * 1024, description="bytes per request body")
     chat_api_keys: ApiKeys | None = Field(
         None, description="`name=key` pairs, separated by commas; each key at least 20 characters"
     )
