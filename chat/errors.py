@@ -5,7 +5,7 @@ ChatError
 │   ├── NotFound                404  there is no such route or model
 │   ├── RequestTimeout          408  the request's body did not arrive in time
 │   ├── BodyTooLarge            413  the request's body is too large
-│   └── UnsupportedMediaType    415  the request's body is not JSON
+│   └── UnsupportedMediaType    415  the request's body is not JSON, or has a content encoding
 ├── AuthenticationError         401  the API key is missing or invalid
 ├── RateLimited                 429  the model server's rate limit is exceeded
 ├── ConfigurationError          500  a setting is missing or invalid
@@ -18,6 +18,7 @@ ChatError
 UpstreamErrorObject is not sent to clients: `upstream_errors` translates it, like exceptions of the OpenAI SDK and httpx2.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -25,7 +26,7 @@ class ChatError(Exception):
     """An error as the client sees it: base class of all those above.
 
     `message`, `type`, `code` and `param` are sent to the client; `retry_after` is in seconds. `reason` is for the operator's
-    log and is never sent.
+    log, and on a developer's own machine for the client too.
     """
 
     status: int
@@ -70,7 +71,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The request's content type is not JSON."""
+    """The request's content type is not JSON, or it has a content encoding."""
 
     status = 415
 
@@ -153,3 +154,9 @@ class UpstreamErrorObject(Exception):
     def __init__(self, error: object) -> None:
         super().__init__("the model server sent an error")
         self.error = error
+
+
+def field_path(location: Iterable[int | str]) -> str | None:
+    """The path of a field as OpenAI writes it: `messages[0].content`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".") or None

@@ -129,12 +129,15 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
     chat_max_messages: PositiveInt = Field(1000, description="messages per request")
-    chat_max_request_bytes: PositiveInt = Field(1024 * 1024, description="bytes per request body")
+    chat_max_request_bytes: PositiveInt = Field(8 * 1024 * 1024, description="bytes per request body")
     chat_api_keys: ApiKeys | None = Field(
         None, description="`name=key` pairs, separated by commas; each key at least 20 characters"
     )
     chat_auth_level: Literal["function", "anonymous"] = Field("function", description="`function` or `anonymous`")
 
+    azure_functions_environment: str | None = Field(
+        None, exclude=True, description="`Development` on a developer's own machine: set by Core Tools and `make run`"
+    )
     identity_endpoint: str | None = Field(None, exclude=True, description="set by Azure where there is a managed identity")
 
     @field_validator("*", mode="before")
@@ -155,6 +158,11 @@ class Settings(BaseSettings):
                 "or OPENAI_API_KEY, or OPENAI_BASE_URL."
             )
         return self
+
+    @property
+    def is_development(self) -> bool:
+        """Whether the service runs on a developer's own machine."""
+        return self.azure_functions_environment == "Development"
 
     @property
     def provider(self) -> Provider:

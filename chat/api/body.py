@@ -21,6 +21,8 @@ async def read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise UnsupportedMediaType("The content type must be application/json.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("The body must not have a content encoding.")
     body = bytearray()
     try:
         async with asyncio.timeout(seconds):

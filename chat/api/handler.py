@@ -70,7 +70,7 @@ async def _handle(
     except ClientDisconnect:
         pass
     except Exception as exception:
-        error = to_chat_error(exception, settings.secrets if settings else ())
+        error = to_chat_error(exception, settings)
         log.set_failed(error)
         exception.__traceback__ = None  # its frames hold what was received, and refer to it: a cycle
         if not writer.started:

@@ -1,24 +1,24 @@
 """The format of `/api/v1/chat/completions`: OpenAI's Chat Completions API.
 
 See https://platform.openai.com/docs/api-reference/chat/create. To forward one more parameter, add it to
-`ForwardedParameters`. Parameters that are neither there nor in `UNSUPPORTED_PARAMETERS` are ignored.
+`ForwardedParameters`. Parameters that OpenAI's API does not define are forwarded to compatible servers only.
 """
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PositiveInt
+from msgspec import Struct
+from msgspec.json import Decoder
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from chat.completion_request import CompletionRequest
 from chat.errors import ChatError, InvalidRequest
 from chat.formats.framing import EVENT_STREAM
 from chat.formats.validation import Object, StringOrObject, validate
 from chat.formats.wire_format import openai_error
-from chat.json_scan import find_keys
-
-# In JSON, a quotation mark inside a string is escaped, so neither key can be part of a text.
-_DELTA_OR_FINISH_REASON = re.compile(rb'"delta"|"finish_reason"\s*+:\s*+(?!null|"")')
+from chat.json_scan import decode_object
 
 UNSUPPORTED_PARAMETERS: dict[str, list[object]] = {
     "n": [1],
@@ -31,6 +31,9 @@ UNSUPPORTED_PARAMETERS: dict[str, list[object]] = {
     "background": [False],
 }
 """Parameters that cannot be ignored, because they change the response, with the values that do not."""
+
+IGNORED_PARAMETERS = {"fallbacks", "model", "models", "moderation", "prompt_cache_options"}
+"""Parameters of OpenAI's API that are ignored, and those with which compatible servers let a client choose the model."""
 
 
 def _check_string_or_list(value: object) -> object:
@@ -72,7 +75,14 @@ class ForwardedParameters(BaseModel):
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
-    max_completion_tokens: PositiveInt | None = None
+    user: str | None = None
+    metadata: Object | None = None
+    service_tier: str | None = None
+    prediction: Object | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    max_completion_tokens: int | None = None
 
 
 class OpenAIMessage(BaseModel):
@@ -98,7 +108,25 @@ class ChatCompletionsRequest(ForwardedParameters):
     messages: Annotated[list[OpenAIMessage], Field(min_length=1), FailFast()]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: PositiveInt | None = None
+    max_tokens: int | None = None
+
+
+class _Object(Struct, gc=False):
+    """Any object."""
+
+
+class _Keys(Struct, gc=False):
+    """The keys of a chunk that decide whether it is sent."""
+
+    choices: list[_Object]
+    usage: _Object | None = None
+
+
+_EMPTY_ARRAY = re.compile(rb"\[\s*+\]")
+_decode_keys = Decoder(_Keys).decode
+
+
+_KNOWN_PARAMETERS = {*ChatCompletionsRequest.model_fields, *UNSUPPORTED_PARAMETERS, *IGNORED_PARAMETERS}
 
 
 class ChatCompletionsFormat:
@@ -137,20 +165,11 @@ class ChatCompletionsFormat:
         return EVENT_STREAM.end
 
     def _is_sent(self, chunk: bytes) -> bool:
-        """Whether the chunk has something for the client: a delta, a finish reason, or usage that it requested."""
-        # Nearly every chunk, ten times as fast as finding its keys: both are near its end.
-        delta = chunk.rfind(b'"delta"')
-        if (
-            delta > 0
-            and chunk.count(b'"choices"') == 1
-            and (chunk.rfind(b'"choices":[{', 0, delta) > 0 or chunk.rfind(b'"choices": [{', 0, delta) > 0)
-        ):
+        """Whether the chunk has a choice, or usage that the client requested."""
+        if not _EMPTY_ARRAY.search(chunk):
             return True
-        keys = find_keys(chunk)
-        choices = bytes(keys.choices)
-        if _DELTA_OR_FINISH_REASON.search(choices):
-            return True
-        return self._include_usage and b"{" not in choices and bytes(keys.usage).startswith(b"{")
+        keys = decode_object(chunk, _decode_keys)
+        return bool(keys.choices or (self._include_usage and keys.usage is not None))
 
 
 def _parse_request(body: bytes, max_messages: int) -> tuple[CompletionRequest, bool]:
@@ -160,30 +179,39 @@ def _parse_request(body: bytes, max_messages: int) -> tuple[CompletionRequest, b
         if value.get(name) not in [None, *accepted]:
             raise InvalidRequest(f"{name}: not supported.", param=name)
     parameters = {name: value[name] for name in ForwardedParameters.model_fields if value.get(name) is not None}
-    if request.max_tokens:
+    if request.max_tokens is not None:
         parameters.setdefault("max_completion_tokens", request.max_tokens)
-    instructions, messages = _split_instructions(value["messages"])
-    include_usage = bool(request.stream_options and request.stream_options.include_usage)
-    return CompletionRequest(messages, bool(request.stream), instructions, parameters), include_usage
+    leading = list(takewhile(_is_instruction, value["messages"]))
+    completion_request = CompletionRequest(
+        messages=value["messages"][len(leading) :],
+        stream=bool(request.stream),
+        instructions=_instructions(leading),
+        instruction_fields={
+            name: field for message in leading for name, field in message.items() if name not in {"role", "content"}
+        },
+        parameters=parameters,
+        other_parameters={
+            name: parameter for name, parameter in value.items() if name not in _KNOWN_PARAMETERS and parameter is not None
+        },
+    )
+    return completion_request, bool(request.stream_options and request.stream_options.include_usage)
 
 
-def _split_instructions(messages: list[Object]) -> tuple[str, list[Object]]:
-    """The text of the leading system and developer messages, and the other messages."""
-    texts: list[str] = []
-    for position, message in enumerate(messages):
-        text = _text(message.get("content")) if message["role"] in {"system", "developer"} else None
-        if text is None:
-            return "\n\n".join(texts), messages[position:]
-        texts.append(text)
-    return "\n\n".join(texts), []
+def _is_instruction(message: Object) -> bool:
+    """Whether a message can become part of the system prompt: a system or developer message that has only text."""
+    content = message.get("content")
+    if message["role"] not in {"system", "developer"} or content is None:
+        return False
+    return all(part["type"] == "text" and isinstance(part.get("text"), str) for part in _parts(content))
 
 
-def _text(content: object) -> str | None:
-    """The text of a message's content; None if it has parts of another kind."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list) or any(
-        part["type"] != "text" or not isinstance(part.get("text"), str) for part in content
-    ):
-        return None
-    return "".join(part["text"] for part in content)
+def _instructions(messages: list[Object]) -> str | list[Object]:
+    """The text of the messages; their content parts if one has other keys, such as `cache_control`."""
+    contents = [_parts(message["content"]) for message in messages]
+    if any(part.keys() != {"type", "text"} for parts in contents for part in parts):
+        return [part for parts in contents for part in parts]
+    return "\n\n".join("".join(part["text"] for part in parts) for parts in contents)
+
+
+def _parts(content: str | list[Object]) -> list[Object]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content

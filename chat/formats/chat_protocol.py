@@ -4,17 +4,18 @@ See https://github.com/microsoft/ai-chat-protocol.
 """
 
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationInfo, field_validator
 
 from chat.completion_request import CompletionRequest
 from chat.errors import ChatError, InvalidRequest
 from chat.formats.framing import lines_or_events
-from chat.formats.validation import Conversation, validate
+from chat.formats.validation import validate
 from chat.formats.wire_format import encode_json
-from chat.json_scan import parse
+from chat.json_scan import NULL, parse
 
 _MAX_CONTENT_BYTES = 4 * 1024 * 1024
 """The maximum size of a content."""
@@ -23,9 +24,28 @@ _MAX_UNUSUAL_BYTES = 256 * 1024
 """The maximum size of what becomes Python objects because it does not have the usual shape."""
 
 
-class ProtocolRequest(Conversation):
+class ProtocolMessage(BaseModel):
+    """One message. The content of a response may be empty, as it is after a content filter, for example."""
+
+    model_config = ConfigDict(strict=True)
+
+    role: Literal["user", "assistant"] = "user"
+    content: str
+
+    @field_validator("content")
+    @classmethod
+    def _check_content(cls, content: str, info: ValidationInfo) -> str:
+        if not content and info.data.get("role") == "user":
+            raise ValueError("String should have at least 1 character")
+        return content
+
+
+class ProtocolRequest(BaseModel):
     """The body of Microsoft's AI Chat Protocol. `sessionState` is the client's own and is returned as received."""
 
+    model_config = ConfigDict(strict=True)
+
+    messages: Annotated[list[ProtocolMessage], Field(min_length=1), FailFast()]
     context: dict[str, Any] | None = None
     sessionState: Any = None  # noqa: N815 - the protocol's name
 
@@ -60,13 +80,13 @@ class ProtocolFormat:
         if not self._started:
             self._started = True
             deltas.append(b'{"delta":{"role":"assistant"}%b}' % self._session)
-        contents = (_content(chunk, "delta") for chunk in chunks)
+        contents = (_text(chunk, "delta") for chunk in chunks)
         deltas += [encode_json({"delta": {"content": content}}) for content in contents if content]
         return self._framing.frame(deltas)
 
     def encode_completion(self, completion: bytes) -> bytes:
         """Encodes the message, with the session state."""
-        message = {"role": "assistant", "content": _content(completion, "message")}
+        message = {"role": "assistant", "content": _text(completion, "message")}
         return b'{"message":%b%b}' % (encode_json(message), self._session)
 
     def encode_error(self, error: ChatError) -> bytes:
@@ -82,13 +102,14 @@ class ProtocolFormat:
         return self._framing.end
 
 
-class _Part(Struct):
-    content: Raw = Raw(b"null")
+class _Message(Struct):
+    content: Raw = NULL
+    refusal: Raw = NULL
 
 
 class _Choice(Struct):
-    delta: _Part | None = None
-    message: _Part | None = None
+    delta: _Message | None = None
+    message: _Message | None = None
 
 
 class _Completion(Struct):
@@ -98,16 +119,31 @@ class _Completion(Struct):
 _decode_completion = Decoder(_Completion).decode
 
 
-def _content(data: bytes, key: str) -> str:
-    """The content of the first choice's `delta` or `message`; empty if it has another shape. Raises `InvalidResponse`."""
+def _text(data: bytes, key: str) -> str:
+    """The text of the first choice's `delta` or `message`: its content, or its refusal; empty if it has another shape.
+
+    Raises `InvalidResponse`.
+    """
     try:
         choices = _decode_completion(data).choices
-        part = getattr(choices[0], key) if choices else None
-        content = parse(part.content, _MAX_CONTENT_BYTES) if part and bytes(part.content)[:1] == b'"' else ""
+        message = getattr(choices[0], key) if choices else None
+        values = (parse(value, _max_bytes(value)) for value in (message.content, message.refusal)) if message else ()
     except MsgspecError:  # an unusual shape, or a lone surrogate
         match parse(data, _MAX_UNUSUAL_BYTES):
-            case {"choices": [dict(choice), *_]} if isinstance(values := choice.get(key), dict):
-                content = values.get("content")
+            case {"choices": [dict(choice), *_]} if isinstance(choice.get(key), dict):
+                values = (choice[key].get(name) for name in ("content", "refusal"))
             case _:
-                content = ""
-    return content if isinstance(content, str) else ""
+                values = ()
+    return next(filter(None, map(_plain_text, values)), "")
+
+
+def _max_bytes(value: Raw) -> int:
+    return _MAX_CONTENT_BYTES if bytes(value).startswith(b'"') else _MAX_UNUSUAL_BYTES
+
+
+def _plain_text(content: object) -> str:
+    """The text of a content, which is a string, or an array of parts."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    texts = [part.get("text") or part.get("refusal") for part in content if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))

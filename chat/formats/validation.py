@@ -1,11 +1,12 @@
 """The validation of a request's body, for every format, and the conversation of the simple ones."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
 
-from chat.errors import InvalidRequest
+from chat.errors import InvalidRequest, field_path
 
 # Pydantic's messages for these name Python's types.
 _MESSAGES = {
@@ -13,6 +14,12 @@ _MESSAGES = {
     "list_type": "Input should be an array",
     "model_type": "Input should be an object",
 }
+
+
+_BOM = b"\xef\xbb\xbf"
+
+# Escaped backslashes and pairs of surrogates are in the group, lone surrogates are not.
+_SURROGATES = re.compile(rb"((?:\\\\)+|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
 
 
 def _check_string_or_object(value: object) -> object:
@@ -39,7 +46,7 @@ class Conversation(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    # A body of 1 MiB has room for 500,000 messages: the first that is invalid is enough.
+    # A body has room for millions of messages: the first that is invalid is enough.
     messages: Annotated[list[Message], Field(min_length=1), FailFast()]
 
 
@@ -48,8 +55,7 @@ def validate[T: BaseModel](
 ) -> tuple[dict[str, Any], T]:
     """Returns a body as received and as the model; raises `InvalidRequest`, which names the first invalid field."""
     try:
-        # In two steps, so that NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache of strings.
-        value = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
+        value = _parse(body.removeprefix(_BOM))
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
     if not isinstance(value, dict):
@@ -61,12 +67,18 @@ def validate[T: BaseModel](
         return value, model.model_validate(value)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        param = _param(detail["loc"])
+        param = field_path(detail["loc"])
         message = _MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
         raise InvalidRequest(f"{param}: {message}.", param=param) from None
 
 
-def _param(loc: tuple[int | str, ...]) -> str | None:
-    """The field's path as OpenAI writes it: `messages[0].content`."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return path.removeprefix(".") or None
+def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Parses JSON; a lone surrogate, with which a response may end, becomes U+FFFD. Raises `ValueError`."""
+    # Not by the model, so that NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache of strings.
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        replaced = _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", body)
+        if replaced == body:
+            raise
+        return pydantic_core.from_json(replaced, allow_inf_nan=False, cache_strings="keys")

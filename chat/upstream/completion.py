@@ -55,15 +55,15 @@ class Completion:
             if decoder.error:
                 raise decoder.error
             received = await self._read()
-            if not received:
-                break
-            if not self._begun:
+            if received and not self._begun:
                 self._begun = True
                 if received.lstrip().startswith(b"{"):  # not server-sent events: the server ignores `stream`
                     received = self._as_event_stream(await self._read_to_end(received))
             if objects := decoder.feed(received):
                 self._idle_timeout.stop()  # only a chunk or an event stops the clock, not a comment
                 return objects
+            if not received and not decoder.error:
+                break
         self._idle_timeout.stop()
         self.metadata = decoder.end()
         return []

@@ -10,6 +10,9 @@ from chat.settings import Settings
 _STREAM_OPTIONS = {"stream_options": {"include_usage": True}}
 _ENCODED_STREAM_OPTIONS = b',"stream_options":{"include_usage":true}}'
 
+_OTHER_LIMITS = ("max_length", "max_new_tokens", "n_predict", "num_predict")
+"""Parameters of compatible servers that would lift `max_tokens`."""
+
 
 def make_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
     """The request in its own API, with the service's system prompt first, and within the settings' limits."""
@@ -34,20 +37,17 @@ def remove_stream_options(body: bytes) -> bytes:
 
 
 def _chat_completions_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
-    system_prompt = settings.chat_system_prompt
-    if request.instructions:
-        system_prompt += f"\n\n{request.instructions}"
     body: dict[str, Any] = {
         "model": settings.model,
-        "messages": [{"role": "system", "content": system_prompt}, *request.messages],
+        "messages": [_system_message(request, settings), *request.messages],
         **request.parameters,
-        "stream": request.stream,
     }
+    if settings.provider == "compatible":
+        body |= request.other_parameters
     if settings.chat_reasoning_effort:
         body.setdefault("reasoning_effort", settings.chat_reasoning_effort)
-    if limit := settings.chat_max_completion_tokens:
-        body["max_completion_tokens"] = min(limit, request.parameters.get("max_completion_tokens", limit))
-    return body
+    _limit_tokens(body, settings)
+    return body | {"stream": request.stream}
 
 
 def _responses_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
@@ -62,5 +62,28 @@ def _responses_body(request: CompletionRequest, settings: Settings) -> dict[str,
     if settings.chat_reasoning_effort:
         body["reasoning"] = {"effort": settings.chat_reasoning_effort} | body.get("reasoning", {})
     if limit := settings.chat_max_completion_tokens:
-        body["max_output_tokens"] = min(limit, request.parameters.get("max_output_tokens", limit))
+        requested = request.parameters.get("max_output_tokens", limit)
+        body["max_output_tokens"] = min(requested, limit) if requested > 0 else limit
     return body
+
+
+def _system_message(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
+    """The service's system prompt and the client's part of it, in one message, because many models accept only one."""
+    content: str | list[dict[str, Any]] = settings.chat_system_prompt
+    if isinstance(request.instructions, list):
+        content = [{"type": "text", "text": content}, *request.instructions]
+    elif request.instructions:
+        content = f"{content}\n\n{request.instructions}"
+    return {"role": "system", "content": content, **request.instruction_fields}
+
+
+def _limit_tokens(body: dict[str, Any], settings: Settings) -> None:
+    """Limits the completion's tokens, under the name that the model server knows: every compatible one knows the older."""
+    requested = body.pop("max_completion_tokens", None)
+    if limit := settings.chat_max_completion_tokens:
+        # 0 and -1 mean no limit to some servers.
+        requested = min(requested, limit) if requested and requested > 0 else limit
+        for name in _OTHER_LIMITS:
+            body.pop(name, None)
+    if requested is not None:
+        body["max_tokens" if settings.provider == "compatible" else "max_completion_tokens"] = requested

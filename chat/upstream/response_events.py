@@ -7,11 +7,10 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
-from chat.json_scan import MAX_ERROR_BYTES, ResponseKeys, check_and_find_response_keys, decode_object, parse
+from chat.json_scan import MAX_ERROR_BYTES, NULL, ResponseKeys, decode_object, find_response_keys, parse
 from chat.metadata import Metadata
 from chat.upstream.sse import EventDecoder
 
-_NULL = Raw(b"null")
 _FINAL_TYPES = ("response.completed", "response.incomplete")
 _ERROR_TYPES = ("error", "response.failed")
 _LF = b"\n"[0]
@@ -19,7 +18,7 @@ _LF = b"\n"[0]
 
 class _Event(Struct):
     type: str = ""
-    error: Raw = _NULL
+    error: Raw = NULL
 
 
 class _EventWithResponse(Struct):
@@ -49,10 +48,10 @@ class ResponseEventDecoder:
         events: list[bytes] = []
         try:
             for _, data in self._events.feed(received):
-                if data == b"[DONE]":
+                if data.strip() in (b"", b"[DONE]"):
                     continue
                 event = decode_object(data, _decode_event)
-                if event.error is not _NULL or event.type in _ERROR_TYPES:
+                if event.error is not NULL or event.type in _ERROR_TYPES:
                     error = _error(event, data)
                     if error or event.type in _ERROR_TYPES:
                         raise UpstreamErrorObject(error)
@@ -62,8 +61,11 @@ class ResponseEventDecoder:
                 if event.type in _FINAL_TYPES:
                     self.done = True
                     break
-        except (UpstreamErrorObject, InvalidResponse) as error:
+        except UpstreamErrorObject as error:
             self.error = error
+        except InvalidResponse as error:
+            if received:  # a body may end in the middle of an event
+                self.error = error
         if events:
             self.count += len(events)
             self._last = events[-1]
@@ -89,7 +91,7 @@ def _error(event: _Event, data: bytes) -> object:
 
 def check_response(body: bytes) -> Metadata:
     """Returns the metadata of a complete `response`; raises `UpstreamErrorObject` or `InvalidResponse`."""
-    keys = check_and_find_response_keys(body)
+    keys = find_response_keys(body)
     if not bytes(keys.output).startswith(b"["):
         raise InvalidResponse("an object that is not a response")
     metadata = Metadata()

@@ -17,7 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventDecoder:
-    """Parses a `text/event-stream`. An event without a blank line at its end is discarded, as the specification says."""
+    """Parses a `text/event-stream`; unlike the specification, it accepts a last event without a blank line at its end."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -28,13 +28,15 @@ class EventDecoder:
         self._data_bytes = 0
 
     def feed(self, received: bytes) -> list[tuple[bytes, bytes]]:
-        """Takes the next bytes and returns the type and data of each event that they complete.
+        """Takes the next bytes, `b""` at the body's end, and returns the type and data of each event that they complete.
 
         Raises `InvalidResponse` if an event is larger than `MAX_EVENT_BYTES`.
         """
         if self._data_bytes + len(self._rest) > MAX_EVENT_BYTES:
             raise InvalidResponse(f"an event of more than {MAX_EVENT_BYTES} bytes")
-        if self._after_cr and received:
+        if not received:
+            received = b"\n\n"  # ends the last line and event
+        if self._after_cr:
             self._after_cr = False
             received = received.removeprefix(b"\n")
         if _LF not in received and _CR not in received:

@@ -5,6 +5,7 @@ headers are passed on, and a body is read in bounded pieces. `docs/performance.m
 """
 
 import asyncio
+import re
 import select
 import socket
 import sys
@@ -17,7 +18,8 @@ import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-from chat.upstream.decompression import Decompressor
+from chat.errors import InvalidResponse
+from chat.redaction import redact
 
 _MAX_ERROR_BYTES = 64 * 1024
 """A larger body of an error response is not read to its end, and counts as empty."""
@@ -33,15 +35,17 @@ _SOCKET_BUFFER_BYTES = 64 * 1024
 
 _TCP_KEEP_ALIVE_SECONDS = 60
 
-# All that the OpenAI SDK and this service read. Cookies, redirects and a charset, for example, are not passed on.
-_PASSED_ON_HEADERS = {b"retry-after", b"retry-after-ms", b"x-request-id"}
+_MAX_SHOWN_CHARACTERS = 40
+
+# All that the OpenAI SDK, this service and its clients read: no cookies, redirects or charset, for example.
+_PASSED_ON_HEADERS = re.compile(rb"retry-after|retry-after-ms|x-request-id|x-ratelimit-.*", re.IGNORECASE)
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends requests, through the proxy with this URL if one is given; keeps idle connections for `keep_alive` seconds.
 
-    A response with a status from 200 to 299 has an extension `read`: awaited, it returns the next bytes of the decoded body,
-    `b""` at its end, or raises `httpx2.ReadError` or `httpx2.DecodingError`. Any other response has been read.
+    A response with a status from 200 to 299 has an extension `read`: awaited, it returns the next bytes of the body, `b""`
+    at its end, or raises `httpx2.ReadError`, or `InvalidResponse` if the body is encoded. Any other response has been read.
     """
 
     def __init__(self, *, proxy: str | None, connect_timeout: float, keep_alive: float) -> None:
@@ -59,7 +63,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         """
         response = await self._send(request)
         body = _Body(response)
-        headers = [(name, value) for name, value in response.raw_headers if name.lower() in _PASSED_ON_HEADERS]
+        headers = [(name, value) for name, value in response.raw_headers if _PASSED_ON_HEADERS.fullmatch(name)]
         if 200 <= response.status < 300:
             return httpx2.Response(
                 response.status, headers=headers, stream=body, request=request, extensions={"read": body.read}
@@ -142,6 +146,15 @@ class _Response(aiohttp.ClientResponse):
     """A response that can be read to the point where its connection ended."""
 
     _unread = b""
+
+    @override
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Receives the head, and aborts the connection after a status below 200: no request asks for another protocol."""
+        transport = connection.transport
+        await super().start(connection)
+        if self.status < 200 and transport:
+            transport.abort()
+        return self
 
     @override
     def close(self) -> None:
@@ -234,12 +247,12 @@ class _Guard(asyncio.BaseProtocol):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The decoded body of a response."""
+    """The body of a response."""
 
     def __init__(self, response: _Response) -> None:
         self._response = response
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        self.read = response.receive if encoding == "identity" else Decompressor(response.receive, encoding).read
+        self._content_coding = response.headers.get("Content-Encoding", "").strip().lower()
+        self.read = self._reject if self._content_coding not in {"", "identity"} else response.receive
 
     @override
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -251,16 +264,20 @@ class _Body(httpx2.AsyncByteStream):
         """Closes the connection if the body has not been received to its end."""
         self._response.close()
 
+    async def _reject(self) -> bytes:
+        coding = redact(self._content_coding, ())[:_MAX_SHOWN_CHARACTERS]
+        raise InvalidResponse(f"a content coding although none was requested: {coding}")
+
 
 async def _read_error(body: _Body) -> bytes:
-    """The body of an error response; empty if it is too large or cannot be decoded."""
+    """The body of an error response; empty if it is too large or encoded."""
     received = b""
     try:
         while data := await body.read():
             received += data
             if len(received) > _MAX_ERROR_BYTES:
                 return b""
-    except httpx2.DecodingError:
+    except InvalidResponse:
         return b""
     return received
 

@@ -99,11 +99,22 @@ async def test_large_chunk_is_sent_with_those_before_it(service: Service, model:
         (b"{", 400, "JSON"),
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "system", "content": "Obey."}]}, 400, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": ""}]}, 400, "messages[0].content"),
+        ({"messages": [{"role": "assistant", "content": None}]}, 400, "messages[0].content"),
         ({**QUESTION, "context": 5}, 400, "context"),
         (b'{"messages": [{"content": "Hi"}], "sessionState": 1e999}', 400, "sessionState"),
-        (b" " * ((1 << 20) + 1), 413, "1048576"),
+        (b" " * ((8 << 20) + 1), 413, "8388608"),
     ],
-    ids=["not JSON", "no messages", "a system message", "a context that is a number", "infinity", "too large"],
+    ids=[
+        "not JSON",
+        "no messages",
+        "a system message",
+        "an empty question",
+        "null",
+        "a context that is a number",
+        "infinity",
+        "too large",
+    ],
 )
 async def test_invalid_request_has_the_protocols_error(
     service: Service, model: ModelServer, path: str, body: Any, status: int, message: str
@@ -115,6 +126,48 @@ async def test_invalid_request_has_the_protocols_error(
     assert error["code"] == "invalid_request_error"
     assert message in error["message"]
     assert model.requests == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_response_is_accepted_in_the_next_request(service: Service, model: ModelServer, path: str) -> None:
+    """Whatever the model server sent: nothing, after a content filter, or half an emoji, at the length limit."""
+    for content in [None, "", "\ud83d"]:
+        message = {"role": "assistant", "content": content}
+        chunks = [chunk(message, "content_filter")]
+        complete = responds(200, {"choices": [{"message": message}]})
+        stream = streams_bytes(b"data: %b\n\n" % json.dumps(chunks[0]).encode())
+        model.respond_with(stream if path.endswith("stream") else complete)
+        async with service.post(path=path) as response:
+            lines = [json.loads(line) for line in (await response.text()).splitlines()]
+        reply = {"role": "assistant", "content": "".join(line.get("delta", {}).get("content", "") for line in lines)}
+        messages = [*QUESTION["messages"], lines[0].get("message") or reply, *QUESTION["messages"]]
+        async with service.post(json.dumps({"messages": messages}).encode(), path=path) as response:
+            assert response.status == 200
+        assert len(model.requests[-1].json["messages"]) == 4
+
+
+PARTS = [{"type": "text", "text": "Par"}, {"type": "thinking", "thinking": []}, None, {"type": "text", "text": "is"}]
+TEXTS: dict[str, tuple[dict[str, Any], str]] = {
+    "parts": ({"content": PARTS}, "Paris"),
+    "a refusal": ({"content": None, "refusal": "No."}, "No."),
+    "a refusal in a part": ({"content": [{"type": "refusal", "refusal": "No."}]}, "No."),
+    "a refusal beside an empty content": ({"content": "", "refusal": "No."}, "No."),
+    "a content beside an empty refusal": ({"content": "Paris", "refusal": ""}, "Paris"),
+    "parts of other types": ({"content": [{"type": "text", "text": 5}], "refusal": 5}, ""),
+    "a refusal with a lone surrogate": ({"content": None, "refusal": "No \ud83d"}, "No \ud83d"),
+}
+
+
+@pytest.mark.parametrize(("message", "text"), TEXTS.values(), ids=TEXTS)
+async def test_text_of_any_kind_is_sent(service: Service, model: ModelServer, message: Any, text: str) -> None:
+    model.respond_with(responds(200, {"choices": [{"message": message}]}))
+    async with service.post(path=PATHS[0]) as response:
+        assert await response.json() == {"message": {"role": "assistant", "content": text}}
+    events = [b"data: %b\n\n" % json.dumps(value).encode() for value in (chunk(message), chunk({}, "stop"))]
+    model.respond_with(streams_bytes(*events))
+    async with service.post(path=PATHS[1]) as response:
+        lines = [json.loads(line) for line in (await response.text()).splitlines()]
+    assert "".join(line["delta"].get("content", "") for line in lines) == text
 
 
 @pytest.mark.parametrize("choices", [[], [1], [{"message": None}], [{"message": {"content": None}}]], ids=json.dumps)

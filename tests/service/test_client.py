@@ -20,6 +20,7 @@ from chat.upstream.transport import _Guard
 from testing.behaviours import never_responds, responds, streams
 from testing.chat_completions import AZURE, OPENAI
 from testing.client import Configure, Logged, Service
+from testing.faults import sends
 from testing.model_server import Exchange, ModelServer
 
 TOKEN = "an.entra.token"
@@ -245,3 +246,11 @@ async def test_guard_is_on_each_connection_to_the_model_server(service: Service,
     transports = [value for value in gc.get_objects() if issubclass(type(value), asyncio.Transport)]
     protocols = [type(value.get_protocol()) for value in transports if value.get_extra_info("peername") == server_address]
     assert protocols == [_Guard]
+
+
+async def test_connection_that_switched_protocols_is_not_used_again(service: Service, model: ModelServer) -> None:
+    switches = sends(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", chunked=False, then="stall")
+    model.respond_with(switches, streams(OPENAI))
+    assert (await service.send())[0] == 502
+    async with asyncio.timeout(5):
+        assert await service.send() == (200, OPENAI)

@@ -9,8 +9,10 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import BaseModel
 
+from chat.formats.chat_completions import IGNORED_PARAMETERS, UNSUPPORTED_PARAMETERS, ChatCompletionsRequest
 from testing import npm
 from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
 from testing.chat_completions import AZURE, COMPLETION, OPENAI, TOOL_CALL, USAGE, chunk, event
@@ -224,7 +226,6 @@ NOT_SENT: dict[str, Any] = {
     "no choices": chunk(choices=[]),
     "choices that are null": chunk(choices=None),
     "no key": {"object": "chat.completion.chunk"},
-    "a choice without a delta": chunk(choices=[{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]),
     "usage": chunk(choices=[], usage=USAGE),
     "choices below another key": chunk(choices=[], other={"choices": [{"delta": {}}]}),
 }
@@ -241,10 +242,11 @@ async def test_chunk_that_clients_do_not_expect_is_not_sent(
     assert await service.send({**BODY, "stream": True}, path=PATH) == (200, [*OPENAI[:4], DONE])
 
 
-async def test_finish_reason_without_a_delta_is_sent(service: Service, model: ModelServer) -> None:
-    last = chunk(choices=[{"index": 0, "finish_reason": "stop"}])
-    model.respond_with(streams([*OPENAI[:2], last]))
-    assert await service.send({**BODY, "stream": True}, path=PATH) == (200, [*OPENAI[:2], last, DONE])
+async def test_choice_without_a_delta_is_sent_with_an_empty_one(service: Service, model: ModelServer) -> None:
+    last = {"index": 0, "finish_reason": "stop"}
+    model.respond_with(streams([*OPENAI[:2], chunk(choices=[last])]))
+    expected = [*OPENAI[:2], chunk(choices=[{**last, "delta": {}}]), DONE]
+    assert await service.send({**BODY, "stream": True}, path=PATH) == (200, expected)
 
 
 FORWARDED: dict[str, Any] = {
@@ -263,17 +265,39 @@ FORWARDED: dict[str, Any] = {
     "parallel_tool_calls": False,
     "reasoning_effort": "low",
     "verbosity": "high",
-    "max_completion_tokens": 5,
+    "user": "u",
+    "metadata": {"a": "b"},
+    "service_tier": "flex",
+    "prediction": {"type": "content", "content": "Paris"},
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "safety_identifier": "s",
 }
 IGNORED: dict[str, Any] = {
     "model": "x",
-    "user": "u",
-    "metadata": {},
-    "service_tier": "flex",
-    "prediction": {},
+    "models": ["x"],
+    "fallbacks": ["x"],
+    "moderation": {},
+    "prompt_cache_options": {},
     "n": 1,
     "store": False,
 }
+OF_COMPATIBLE_SERVERS: dict[str, Any] = {
+    "top_k": 5,
+    "min_p": 0.05,
+    "repetition_penalty": 1.1,
+    "chat_template_kwargs": {"enable_thinking": False},
+    "ünknown": [None, 1.0],
+}
+AZURE_SETTINGS = {"AZURE_OPENAI_CHAT_DEPLOYMENT": "the-model", "AZURE_OPENAI_API_KEY": "k"}
+
+
+@pytest.fixture(params=["compatible", "azure"])
+def provider(request: pytest.FixtureRequest, model: ModelServer, configure: Configure) -> str:
+    """The provider for which the service is configured."""
+    if request.param == "azure":
+        configure(AZURE_OPENAI_ENDPOINT=model.url, **AZURE_SETTINGS)
+    return str(request.param)
 
 
 async def upstream_request(service: Service, server: ModelServer, **body: Any) -> dict[str, Any]:
@@ -283,14 +307,21 @@ async def upstream_request(service: Service, server: ModelServer, **body: Any) -
     return dict(server.requests[-1].json)
 
 
-async def test_parameters_are_forwarded_or_ignored(service: Service, model: ModelServer) -> None:
-    request = await upstream_request(service, model, **FORWARDED, **IGNORED)
+async def test_parameters_are_forwarded_or_ignored(service: Service, model: ModelServer, provider: str) -> None:
+    request = await upstream_request(service, model, **FORWARDED, **IGNORED, **OF_COMPATIBLE_SERVERS)
     assert request.pop("messages")[1:] == MESSAGES
-    assert request == {"model": "the-model", "stream": False, **FORWARDED}
+    others = OF_COMPATIBLE_SERVERS if provider == "compatible" else {}
+    assert request == {"model": "the-model", "stream": False, **FORWARDED, **others}
+
+
+def test_each_parameter_of_openai_is_known() -> None:
+    """A parameter that OpenAI adds to its API would otherwise be forwarded to compatible servers unchecked."""
+    known = {*ChatCompletionsRequest.model_fields, *UNSUPPORTED_PARAMETERS, *IGNORED_PARAMETERS}
+    assert CompletionCreateParamsNonStreaming.__annotations__.keys() <= known
 
 
 async def test_null_counts_as_absent(service: Service, model: ModelServer) -> None:
-    nulls = dict.fromkeys([*FORWARDED, *REJECTED, "stream", "stream_options", "max_tokens"])
+    nulls = dict.fromkeys([*FORWARDED, *REJECTED, *OF_COMPATIBLE_SERVERS, *LIMITS, "stream", "stream_options"])
     request = await upstream_request(service, model, **nulls)
     assert request.keys() == {"model", "messages", "stream"}
 
@@ -303,17 +334,39 @@ async def test_null_counts_as_absent(service: Service, model: ModelServer) -> No
         ({"max_completion_tokens": 50}, "10", 10),
         ({"max_tokens": 5}, "10", 5),
         ({}, "10", 10),
+        ({"max_tokens": 0}, "", 0),
+        ({"max_completion_tokens": -1}, "", -1),
+        ({"max_tokens": 0}, "10", 10),
+        ({"max_tokens": -1}, "10", 10),
+        ({"max_completion_tokens": -1, "max_tokens": 5}, "10", 10),
+        ({"n_predict": 50, "num_predict": 50, "max_length": 50, "max_new_tokens": 50}, "10", 10),
     ],
 )
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"OPENAI_BASE_URL": ""}, "max_tokens"),
+        ({"AZURE_OPENAI_ENDPOINT": "", **AZURE_SETTINGS}, "max_completion_tokens"),
+    ],
+    ids=["compatible", "azure"],
+)
 async def test_length_of_a_completion_is_limited(
-    service: Service, model: ModelServer, configure: Configure, body: dict[str, int], limit: str, sent: int
+    service: Service,
+    model: ModelServer,
+    configure: Configure,
+    settings: dict[str, str],
+    name: str,
+    body: dict[str, int],
+    limit: str,
+    sent: int,
 ) -> None:
-    configure(OPENAI_BASE_URL=model.url, CHAT_MAX_COMPLETION_TOKENS=limit)
+    addressed = {setting: value or model.url for setting, value in settings.items()}
+    configure(**addressed, CHAT_MAX_COMPLETION_TOKENS=limit)
     request = await upstream_request(service, model, **body)
-    assert request["max_completion_tokens"] == sent
-    assert "max_tokens" not in request
+    assert {limit: request[limit] for limit in LIMITS if limit in request} == {name: sent}
 
 
+LIMITS = ["max_completion_tokens", "max_tokens", "n_predict", "num_predict", "max_length", "max_new_tokens"]
 REJECTED: dict[str, list[Any]] = {
     "n": [2, 0, "1"],
     "modalities": [["audio"], ["text", "audio"], []],
@@ -331,8 +384,10 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"tools": [1] * 100_000}, "tools[0]"),
     ({"tool_choice": 1}, "tool_choice"),
     ({"logit_bias": []}, "logit_bias"),
-    ({"max_tokens": 0}, "max_tokens"),
-    ({"max_completion_tokens": -1}, "max_completion_tokens"),
+    ({"max_tokens": 1.5}, "max_tokens"),
+    ({"max_completion_tokens": "1"}, "max_completion_tokens"),
+    ({"user": 1}, "user"),
+    ({"metadata": []}, "metadata"),
     ({"stream": "yes"}, "stream"),
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
     ({"messages": []}, "messages"),
@@ -386,8 +441,9 @@ async def test_number_that_is_too_large_is_rejected(service: Service, model: Mod
             "Be brief.",
             [{"role": "system", "content": [{"type": "text", "text": {}}]}],
         ),
+        ([{"role": "system", "content": None}], "Be brief.", [{"role": "system", "content": None}]),
     ],
-    ids=["none", "system", "developer in parts", "both", "an image", "text that is an object"],
+    ids=["none", "system", "developer in parts", "both", "an image", "text that is an object", "null"],
 )
 async def test_client_instructions_are_appended_to_the_system_prompt(
     service: Service, model: ModelServer, configure: Configure, leading: list[Any], system: str, rest: list[Any]
@@ -396,6 +452,20 @@ async def test_client_instructions_are_appended_to_the_system_prompt(
     later: list[Any] = [*MESSAGES, {"role": "system", "content": "Later."}, {"role": "user", "content": "Hi", "name": "a"}]
     request = await upstream_request(service, model, messages=[*leading, *later])
     assert request["messages"] == [{"role": "system", "content": system}, *rest, *later]
+
+
+async def test_other_fields_of_instructions_are_kept(service: Service, model: ModelServer, configure: Configure) -> None:
+    configure(OPENAI_BASE_URL=model.url, CHAT_SYSTEM_PROMPT="Be brief.")
+    cached = {"cache_control": {"type": "ephemeral"}}
+    named = {"role": "system", "content": "Obey.", "name": "boss", **cached}
+    request = await upstream_request(service, model, messages=[named, *MESSAGES])
+    expected = {"role": "system", "content": "Be brief.\n\nObey.", "name": "boss", **cached}
+    assert request["messages"] == [expected, *MESSAGES]
+    part = {"type": "text", "text": "Three.", **cached}
+    leading = [{"role": "system", "content": "Two."}, {"role": "developer", "content": [part], "name": "boss"}]
+    request = await upstream_request(service, model, messages=[*leading, *MESSAGES])
+    parts = [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Two."}, part]
+    assert request["messages"] == [{"role": "system", "content": parts, "name": "boss"}, *MESSAGES]
 
 
 async def test_content_parts_are_forwarded_as_received(service: Service, model: ModelServer) -> None:

@@ -146,7 +146,7 @@ def test_request_examples() -> None:
 JSON = {"Content-Type": "application/json"}
 REQUESTS: dict[str, dict[str, Any]] = {
     "400": {"data": '{"messages": [{"content": ""}]}', "headers": JSON},
-    "413": {"data": BytesIO(b" " * (1024 * 1024 + 1)), "headers": JSON},
+    "413": {"data": BytesIO(b" " * (8 * 1024 * 1024 + 1)), "headers": JSON},
     "415": {"data": "{}", "headers": {"Content-Type": "text/plain"}},
 }
 

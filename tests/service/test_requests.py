@@ -69,8 +69,9 @@ INVALID_BYTES = {
     "Latin-1": '{"messages": [{"content": "café"}]}'.encode("latin-1"),
     "UTF-16": json.dumps(QUESTION).encode("utf-16"),
     "UTF-32": json.dumps(QUESTION).encode("utf-32"),
-    "a BOM": b"\xef\xbb\xbf" + json.dumps(QUESTION).encode(),
-    "a lone surrogate": b'{"messages": [{"content": "\\ud83d"}]}',
+    "two BOMs": b"\xef\xbb\xbf" * 2 + json.dumps(QUESTION).encode(),
+    "half an escape": b'{"messages": [{"content": "\\ud83"}]}',
+    "a surrogate as bytes": b'{"messages": [{"content": "\xed\xa0\xbd"}]}',
     "a NUL": b'{"messages": [{"content": "\x00"}]}',
     "deep lists": b"[" * 100_000 + b"]" * 100_000,
     "deep lists in a field": b'{"messages": [{"content": "Hi"}], "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
@@ -109,6 +110,45 @@ async def test_body_that_is_not_json_is_rejected(service: Service, body: bytes) 
     assert await rejected(service, body) == (400, None)
 
 
+async def test_byte_order_mark_is_accepted(service: Service, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    assert await service.send(b"\xef\xbb\xbf" + json.dumps(QUESTION).encode()) == (200, OPENAI)
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (r"\ud83d", "\ufffd"),
+        (r"\uDE00 \ud83d\ude00 \uD83D", "\ufffd \U0001f600 \ufffd"),
+        (r"\ud83d\ud83d\ude00\ude00", "\ufffd\U0001f600\ufffd"),
+        (r"\\ud83d \\\ud83d", "\\ud83d \\\ufffd"),
+    ],
+    ids=["one", "beside a pair", "in a row", "after backslashes"],
+)
+@pytest.mark.parametrize("path", ["/api/chat", "/api/chat-protocol/stream"])
+async def test_lone_surrogate_is_replaced(service: Service, model: ModelServer, path: str, content: str, sent: str) -> None:
+    """A response that ended in the middle of an emoji is a part of the next request."""
+    model.respond_with(streams(OPENAI))
+    body = b'{"messages": [{"content": "%b"}]}' % content.encode()
+    async with service.post(body, path=path) as response:
+        assert response.status == 200
+    assert model.requests[0].json["messages"][1]["content"] == sent
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "GZIP", "gzip, gzip"])
+async def test_encoded_body_is_rejected(service: Service, coding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    status, response = await service.send(b"\x1f\x8b", headers=headers)
+    assert (status, response["error"]["message"]) == (415, "The body must not have a content encoding.")
+
+
+async def test_identity_is_not_a_content_encoding(service: Service, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    headers = {"content-type": "application/json", "content-encoding": "identity"}
+    assert await service.send(json.dumps(QUESTION).encode(), headers=headers) == (200, OPENAI)
+
+
 @pytest.mark.usefixtures("nothing_upstream")
 @pytest.mark.parametrize(
     "content_type",
@@ -120,7 +160,7 @@ async def test_other_content_type_is_rejected(service: Service, content_type: st
 
 
 @pytest.mark.usefixtures("nothing_upstream")
-@pytest.mark.parametrize("size", [1024 * 1024 + 1, 10_000_000], ids=["a byte too many", "10 MB"])
+@pytest.mark.parametrize("size", [8 * 1024 * 1024 + 1, 20_000_000], ids=["a byte too many", "20 MB"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
 async def test_body_that_is_too_large_is_rejected(service: Service, size: int, chunked: bool) -> None:
     async def pieces() -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ streams = st.tuples(st.sampled_from([b"", b"\xef\xbb\xbf"]), st.lists(lines, max
 
 def split(stream: bytes, cuts: list[int]) -> list[bytes]:
     at = sorted({cut % (len(stream) + 1) for cut in cuts})
-    return [stream[start:end] for start, end in zip([0, *at], [*at, len(stream)], strict=True)]
+    return [stream[start:end] for start, end in zip([0, *at], [*at, len(stream)], strict=True) if start < end]
 
 
 def decode(pieces: list[bytes]) -> list[tuple[bytes, bytes]]:
@@ -56,6 +56,16 @@ def test_any_split_gives_what_the_specification_says(stream: bytes, cuts: list[i
 @given(streams)
 def test_each_byte_alone_gives_what_the_specification_says(stream: bytes) -> None:
     assert decode([stream[i : i + 1] for i in range(len(stream))]) == as_specified(stream)
+
+
+@given(streams, st.lists(st.integers(min_value=0), max_size=20))
+@example(b"data: x", [])
+@example(b"data: x\r", [])
+@example(b"data: x\r\n", [8])
+@example(b"data: x\n\n", [])
+def test_end_of_the_body_ends_the_last_event(stream: bytes, cuts: list[int]) -> None:
+    assert decode([*split(stream, cuts), b""]) == as_specified(stream + b"\n\n")
+    assert decode([*split(stream, cuts), b"", b""]) == as_specified(stream + b"\n\n")
 
 
 @pytest.mark.parametrize("piece", [b"data: " + b"x" * 100_000 + b"\n", b"x" * 100_000, b"data:\n" * 10_000])

@@ -16,8 +16,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from chat.errors import InvalidResponse
 from chat.upstream.transport import AiohttpTransport
 from testing.certificate import write_certificate
+from testing.client import KEY
 
 type Read = Callable[[], Awaitable[bytes]]
 
@@ -118,6 +120,19 @@ async def test_one_read_returns_little_of_much_data_that_has_arrived(server: Ser
     await response.aclose()
 
 
+@pytest.mark.parametrize(
+    ("coding", "shown"),
+    [("gzip", "gzip"), ("GZIP, br", "gzip, br"), (KEY, "***"), ("x" * 99, "***"), ("a," * 99, "a," * 20)],
+)
+async def test_encoded_body_is_rejected(server: Server, client: Client, coding: str, shown: str) -> None:
+    server.head = f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-encoding: {coding}\r\n\r\n".encode()
+    response = await client.begin()
+    with pytest.raises(InvalidResponse) as raised:
+        await response.extensions["read"]()
+    assert raised.value.reason == f"invalid response: a content coding although none was requested: {shown}"
+    await response.aclose()
+
+
 @pytest.mark.filterwarnings("ignore:Sending a large body")
 async def test_response_during_the_upload_is_received(server: Server, client: Client) -> None:
     assert await client.request() == b"1."
@@ -143,6 +158,16 @@ async def test_bytes_on_an_idle_connection_close_it(server: Server, client: Clie
 async def test_connection_with_bytes_still_in_the_kernel_is_not_reused(server: Server, client: Client, stray: bytes) -> None:
     assert await client.request() == b"1."
     server.writers[0].write(stray)  # at once; the event loop does not read before the next request
+    assert await client.request() == b"2."
+    assert len(server.writers) == 2
+
+
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "099 Whatever"])
+async def test_connection_is_not_reused_after_a_status_below_200(server: Server, client: Client, status: str) -> None:
+    server.head = f"HTTP/1.1 {status}\r\n\r\n".encode()
+    with suppress(httpx2.HTTPError):
+        assert (await client.begin()).status_code == int(status[:3])
+    server.head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
     assert await client.request() == b"2."
     assert len(server.writers) == 2
 
@@ -303,3 +328,11 @@ async def test_cancelled_upload_ends_at_once(exchanges: Exchanges) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await connection.received() < len(content)
+
+
+async def test_only_headers_that_somebody_reads_are_passed_on(server: Server, client: Client) -> None:
+    sent = b"X-RateLimit-Reset-Tokens: 6m0s\r\nretry-after: 5\r\nset-cookie: a=b\r\nlocation: /\r\nx-request-id: r\r\n"
+    server.head = b"HTTP/1.1 429 Slow\r\ncontent-length: 1\r\n%b\r\n" % sent
+    response = await client.begin()
+    assert response.headers.items() >= {"x-ratelimit-reset-tokens": "6m0s", "retry-after": "5", "x-request-id": "r"}.items()
+    assert not {"set-cookie", "location"} & response.headers.keys()
