@@ -8,7 +8,7 @@ LOCK = $(UV) pip compile --quiet --upgrade --generate-hashes --universal --pytho
 
 CHECKOV := checkov==3.3.30
 
-.PHONY: help run routes test check verify soak bench lint scan infra format lock clean
+.PHONY: help run routes test check verify clients soak bench lint scan infra format lock clean
 
 # Except for PORT, a variable counts only on make's command line: shells export MODEL, URL and KEY for other programs.
 option = $(if $(and $($(1)),$(filter command,$(origin $(1)))),$(2) "$($(1))")
@@ -41,6 +41,16 @@ soak: .venv/run ## run completions, faults and disconnects for minutes, and chec
 bench: .venv/run ## compare this service with others under the same load, in under ten minutes
 	@$(PYTHON) -m bench --uv "$(UV)"
 
+# Some clients need older packages than the app.
+clients: .venv/run .venv/test .venv-clients/ready ## real clients of OpenAI's APIs through the service, in ten minutes [ARGS="-k codex"]
+	@$(PYTHON) -m pytest -m clients tests/clients $(ARGS)
+
+.venv-clients/ready: tests/clients/requirements.txt tests/clients/package-lock.json
+	@$(UV) venv --quiet --clear --python 3.13 .venv-clients
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv-clients/bin/python tests/clients/requirements.txt
+	@npm ci --silent --no-audit --no-fund --prefix tests/clients
+	@touch .venv-clients/ready
+
 lint: .venv/lint ## check style, types, imports, scripts and workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
@@ -67,10 +77,11 @@ lock: .venv/lint ## pin the newest versions of what pyproject.toml names
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) pyproject.toml --group run --group test --group lint --constraints requirements.txt \
 		--output-file requirements-dev.txt
+	$(LOCK) tests/clients/requirements.in --output-file tests/clients/requirements.txt
 	$(LOCK) local/uv.in --output-file local/uv.txt
 
 clean: ## remove what the targets created
-	rm -rf .venv .venv-uv .venv-litellm .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-uv .venv-clients .venv-litellm tests/clients/node_modules .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/run .venv/test .venv/lint: .venv/%: requirements-dev.txt local/setup.sh
 	@sh local/setup.sh $*

@@ -31,6 +31,7 @@ from local.worker_connection import WorkerConnection
 
 _ABANDONED_SECONDS = 5
 _DRAIN_SECONDS = 5  # Kestrel's RequestBodyDrainTimeout
+_MAX_BODY_BYTES = 104_857_600
 _STOP_SECONDS = 0.05
 _MAX_HEADER_BYTES = 32768  # cookies for localhost add up, since all ports share them
 
@@ -191,7 +192,7 @@ async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
 
 
 async def _discard_body(request: web.BaseRequest) -> None:
-    """Reads what the client is still sending, for a limited time.
+    """Reads what the client is still sending, within Kestrel's limits.
 
     Closing the connection at once would reset it, and the client could lose the response.
     """
@@ -199,7 +200,7 @@ async def _discard_body(request: web.BaseRequest) -> None:
         request.transport.write_eof()
     with suppress(TimeoutError, web.RequestPayloadError):
         async with asyncio.timeout(_DRAIN_SECONDS):
-            while await request.content.readany():
+            while request.content.total_bytes <= _MAX_BODY_BYTES and await request.content.readany():
                 pass
 
 

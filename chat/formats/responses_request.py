@@ -92,6 +92,7 @@ def parse_request(body: bytes, max_items: int) -> CompletionRequest:
     if isinstance(text_or_items, str):
         text_or_items = [{"role": "user", "content": text_or_items}]
     items = [_item(item, f"input[{position}]") for position, item in enumerate(text_or_items)]
+    items = [item for item in items if not _is_stored_reasoning(item)]
     # Of the tools that the model server would execute and bill, none is offered to it.
     parameters["tools"] = tools = _client_tools(parameters.get("tools", []))
     has_tools = bool(tools) or any(item.get("type") == "additional_tools" for item in items)
@@ -122,6 +123,14 @@ def _item(item: object, param: str) -> Object:
             raise InvalidRequest(f"{param}.tools: Input should be an array of objects.", param=f"{param}.tools")
         return {**item, "tools": _client_tools(tools)}
     return item
+
+
+def _is_stored_reasoning(item: Object) -> bool:
+    """Whether a reasoning item has nothing that a model could use: OpenAI has stored none of it, and rejects the item.
+
+    Clients send it back with the rest of a response's output, unless they have requested its encrypted content.
+    """
+    return item.get("type") == "reasoning" and not item.get("encrypted_content") and not item.get("content")
 
 
 def _check_parts(content: object, param: str) -> None:

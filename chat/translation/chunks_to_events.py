@@ -202,7 +202,9 @@ class ResponseBuilder:
         item = self._content
         if item is None or item.type != part_type.item_type:
             self._end_content()
-            item = self._content = ContentItem(self._events, part_type.item_type, self._id, len(self._output))
+            encrypted = self._echo.encrypted_reasoning
+            item = ContentItem(self._events, part_type.item_type, self._id, len(self._output), encrypted=encrypted)
+            self._content = item
             self._output.append(item)
         item.add(part_type, body, logprobs)
 

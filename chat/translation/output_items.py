@@ -93,10 +93,13 @@ class _Part:
 
 
 class ContentItem(Item):
-    """A message or a reasoning item."""
+    """A message or a reasoning item, which has its text in `encrypted_content` too if that is requested."""
 
-    def __init__(self, events: EventWriter, item_type: bytes, response_id: bytes, output_index: int) -> None:
+    def __init__(
+        self, events: EventWriter, item_type: bytes, response_id: bytes, output_index: int, *, encrypted: bool = False
+    ) -> None:
         self.type = item_type
+        self._encrypted = encrypted
         self._parts: list[_Part] = []
         super().__init__(events, b"msg" if item_type == b"message" else b"rs", response_id, output_index)
 
@@ -116,6 +119,8 @@ class ContentItem(Item):
     def encode(self, status: bytes) -> bytes:
         """Encodes the item as it is now."""
         fields = b'"role":"assistant"' if self.type == b"message" else b'"summary":[]'
+        if self.type == b"reasoning" and self._encrypted:
+            fields += b',"encrypted_content":"%b"' % b"".join([bytes(part.body) for part in self._parts])
         content = b",".join([part.encode() for part in self._parts])
         return b'{"id":"%b","type":"%b","status":"%b",%b,"content":[%b]}' % (self._id, self.type, status, fields, content)
 

@@ -38,11 +38,15 @@ _FUNCTION = {"description": None, "parameters": None, "strict": False}
 
 @dataclass(frozen=True)
 class RequestEcho:
-    """The encoded fields of every response object, the encoded model, and the tools that other functions stand for."""
+    """The encoded fields of every response object, the encoded model, and the tools that other functions stand for.
+
+    `encrypted_reasoning` is whether the client requests `encrypted_content`, without which some send no reasoning back.
+    """
 
     fields: bytes
     model: bytes
     tools: dict[str, Tool]
+    encrypted_reasoning: bool = False
 
     @classmethod
     def of(cls, body: dict[str, Any], tools: dict[str, Tool]) -> Self:
@@ -50,4 +54,5 @@ class RequestEcho:
         fields = {name: default if body.get(name) is None else body[name] for name, default in _DEFAULTS.items()}
         fields["tools"] = [_FUNCTION | tool if tool.get("type") == "function" else tool for tool in fields["tools"]]
         fields["text"] = _DEFAULTS["text"] | {name: value for name, value in fields["text"].items() if value is not None}
-        return cls(encode(fields)[1:-1], encode(body["model"]), tools)
+        encrypted_reasoning = "reasoning.encrypted_content" in body.get("include", ())
+        return cls(encode(fields)[1:-1], encode(body["model"]), tools, encrypted_reasoning)

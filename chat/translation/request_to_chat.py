@@ -161,13 +161,14 @@ class _Conversation:
 
 
 def _reasoning_text(item: dict[str, Any]) -> str:
-    """The text of a reasoning item, or else its summary; both are optional."""
+    """The text of a reasoning item, or else its summary, or what this service has sent as encrypted; each is optional."""
     for key, separator in (("content", ""), ("summary", "\n\n")):
         parts = item.get(key)
         texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
         if text := separator.join(text for text in texts if isinstance(text, str)):
             return text
-    return ""
+    encrypted = item.get("encrypted_content")
+    return encrypted if isinstance(encrypted, str) else ""
 
 
 def _content(content: Any, param: str) -> str | list[dict[str, Any]]:  # noqa: ANN401 - any JSON value

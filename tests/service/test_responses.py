@@ -199,6 +199,15 @@ async def test_only_tools_that_the_client_executes_are_offered(service: Service,
     assert sent["tool_choice"] == {**choice, "tools": [{"type": "function", "name": "f"}]}
 
 
+async def test_reasoning_that_only_its_server_could_have_stored_is_left_out(service: Service, model: ModelServer) -> None:
+    """Clients send it back with the rest of the output; OpenAI would respond that there is no such item."""
+    model.respond_with(responds(200, response_object(*TEXT)))
+    stored = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    kept = [{**stored, "encrypted_content": "abc"}, {**stored, "content": [{"type": "reasoning_text", "text": "Hm."}]}]
+    await service.send({"input": [{"role": "user", "content": "Hi"}, stored, *kept]}, path=PATH)
+    assert model.requests[0].json["input"][2:] == kept
+
+
 async def test_choice_without_a_tool_is_left_out(service: Service, model: ModelServer) -> None:
     model.respond_with(responds(200, response_object(*TEXT)))
     await service.send({**COMPLETE, "tools": [{"type": "web_search"}], "tool_choice": "auto"}, path=PATH)

@@ -94,6 +94,19 @@ class TestResponsesInFrontOfChatCompletions:
         assert response.output_parsed == Capital(city="Tokyo")
         assert model.requests[0].json["response_format"]["json_schema"]["name"] == "Capital"
 
+    async def test_reasoning_comes_back_as_encrypted_content_if_that_is_requested(
+        self, service: Service, model: ModelServer
+    ) -> None:
+        thought = chunk({"reasoning_content": "Hm – 走."})
+        model.respond_with(streams([thought, chunk({"content": "Hi"}), chunk({}, "stop")]), streams(OPENAI))
+        body = {**QUESTION, "stream": True, "include": ["reasoning.encrypted_content"]}
+        _, events = await service.send(body, path=RESPONSES)
+        reasoning, message = events[-1]["response"]["output"]
+        assert reasoning["encrypted_content"] == "Hm – 走."
+        del reasoning["content"]  # as Agent Framework sends it back
+        await service.send({"input": [reasoning, message], "stream": True}, path=RESPONSES)
+        assert model.requests[1].json["messages"][1]["reasoning_content"] == "Hm – 走."
+
     async def test_failure_mid_stream_is_raised_by_the_client(self, client: AsyncOpenAI, model: ModelServer) -> None:
         model.respond_with(streams_bytes(*map(event, OPENAI[:3])))
         stream = await client.responses.create(input="What?", stream=True)
