@@ -8,7 +8,7 @@ LOCK = $(UV) pip compile --quiet --upgrade --generate-hashes --universal --pytho
 
 CHECKOV := checkov==3.3.30
 
-.PHONY: help run routes test check verify clients soak bench lint scan infra format lock clean
+.PHONY: help run routes test check verify clients soak bench lint scan infra pictures format lock clean
 
 # Except for PORT, a variable counts only on make's command line: shells export MODEL, URL and KEY for other programs.
 option = $(if $(and $($(1)),$(filter command,$(origin $(1)))),$(2) "$($(1))")
@@ -68,6 +68,9 @@ scan: .venv/lint ## scan the Bicep for what is insecure
 
 infra: .venv/run .venv/test ## lint and compile the Bicep, and write infra/snapshots [BICEP=path]
 	@$(PYTHON) -m tests.infra.snapshots
+
+pictures: .venv/run .venv/test .venv/browser ## take the README's pictures of the page
+	@$(PYTHON) -m tests.browser.screenshots
 
 format: .venv/lint ## correct the style
 	@$(PYTHON) -m ruff check --fix .

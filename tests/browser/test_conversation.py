@@ -149,6 +149,28 @@ async def test_new_chat_removes_the_conversation(page: Page, site: str, model_se
     assert sent(model_server) == [("user", "Hello")]
 
 
+async def test_new_chat_says_that_the_conversation_will_be_gone(page: Page, site: str) -> None:
+    text = "Your last one will be gone when you send a message or close this page."
+    await page.goto(f"{site}/chat")
+    await send(page, "Remember me.")
+    await completed(page)
+    await expect(button(page, "New chat")).to_have_accessible_description("Removes this conversation")
+    await button(page, "New chat").click()
+    await expect(page.locator("#welcome")).to_contain_text(text)
+    await expect(page.get_by_role("status")).to_contain_text(text)
+    await page.reload()
+    await expect(page.locator("#welcome")).to_be_visible()
+    await expect(page.get_by_text(text)).to_be_hidden()
+
+
+async def test_what_earlier_versions_stored_is_removed(page: Page, site: str) -> None:
+    await page.goto(f"{site}/docs")
+    await page.evaluate("localStorage.setItem('chat.conversation', '[]')")
+    await page.goto(f"{site}/chat")
+    await expect(page.locator("#welcome")).to_be_visible()
+    assert await page.evaluate("Object.keys(localStorage)") == []
+
+
 async def test_new_chat_closes_the_request(page: Page, site: str, model_server: ModelServer) -> None:
     steps = Steps(text_chunks("Once"))
     model_server.respond_with(steps)
@@ -211,8 +233,7 @@ async def test_edit_replaces_the_last_question_and_keeps_the_draft(page: Page, s
     await send(page, "Secnd")
     await completed(page)
     await page.get_by_label("Your message").fill("a draft")
-    await expect(button(page, "Edit")).to_have_count(1)
-    await button(page, "Edit").click()
+    await button(page, "Edit").last.click()
     await expect(page.get_by_label("Your message")).to_be_focused()
     await expect(page.get_by_label("Your message")).to_have_value("Secnd")
     await send(page, "Second")
@@ -220,6 +241,62 @@ async def test_edit_replaces_the_last_question_and_keeps_the_draft(page: Page, s
     await expect(questions(page)).to_have_text(["First", "Second"])
     assert sent(model_server) == [("user", "First"), ("assistant", "First"), ("user", "Second")]
     await expect(page.get_by_label("Your message")).to_have_value("a draft")
+
+
+async def test_an_edited_earlier_question_replaces_what_follows_until_undo(
+    page: Page, site: str, model_server: ModelServer
+) -> None:
+    await page.goto(f"{site}/chat")
+    for text in ("First", "Secnd", "Third"):
+        await send(page, text)
+        await completed(page)
+    await page.get_by_label("Your message").fill("a draft")
+    await button(page, "Edit").nth(2).click()
+    await button(page, "Edit").nth(1).click()
+    await expect(page.get_by_label("Your message")).to_have_value("Secnd")
+    await expect(page.locator(".edited .content")).to_have_text("Secnd")
+    await expect(page.get_by_text("replaces it and all that follow")).to_be_visible()
+    await send(page, "Second")
+    await expect(responses(page)).to_have_text(["First", "Second"])
+    await completed(page)
+    assert sent(model_server) == [("user", "First"), ("assistant", "First"), ("user", "Second")]
+    await expect(page.locator(".edited")).to_have_count(0)
+    await expect(page.get_by_label("Your message")).to_have_value("a draft")
+    await button(page, "Undo").click()
+    await expect(responses(page)).to_have_text(["First", "Secnd", "Third"])
+    await page.reload()
+    await expect(questions(page)).to_have_text(["First", "Secnd", "Third"])
+
+
+async def test_undo_of_an_edit_closes_the_request(page: Page, site: str, model_server: ModelServer) -> None:
+    steps = Steps(text_chunks("Once"))
+    model_server.respond_with(echoes, steps, echoes)
+    await page.goto(f"{site}/chat")
+    await send(page, "First")
+    await completed(page)
+    await button(page, "Edit").click()
+    await send(page, "Tell a story.")
+    steps.step()
+    await expect(responses(page)).to_have_text("Once")
+    await button(page, "Undo").click()
+    await expect(responses(page)).to_have_text("First")
+    await model_server.arrived(2)
+    await closed(model_server)
+    await send(page, "Sure?")
+    await completed(page)
+    assert sent(model_server) == [("user", "First"), ("assistant", "First"), ("user", "Sure?")]
+
+
+async def test_new_chat_ends_an_edit(page: Page, site: str) -> None:
+    await page.goto(f"{site}/chat")
+    await send(page, "First")
+    await completed(page)
+    await button(page, "Edit").click()
+    await button(page, "New chat").click()
+    await expect(page.get_by_label("Your message")).to_have_value("")
+    await button(page, "Undo").click()
+    await send(page, "Second")
+    await expect(questions(page)).to_have_text(["First", "Second"])
 
 
 @pytest.mark.parametrize("way", ["button", "escape", "reload"])
@@ -239,7 +316,7 @@ async def test_cancelled_edit_changes_nothing(page: Page, site: str, way: str) -
             await page.reload()
     await expect(page.get_by_label("Your message")).to_have_value("a draft")
     await expect(page.get_by_label("Your message")).to_be_focused()
-    await expect(page.get_by_text("Editing your last message")).to_be_hidden()
+    await expect(page.get_by_text("Editing a message")).to_be_hidden()
     await expect(questions(page)).to_have_text("First")
 
 
@@ -405,6 +482,30 @@ async def test_the_page_works_in_a_browser_that_stores_nothing(page: Page, site:
     await expect(responses(page)).to_have_text("Hello")
 
 
+async def test_send_is_disabled_without_a_message(page: Page, site: str) -> None:
+    await page.goto(f"{site}/chat")
+    await page.get_by_label("Your message").fill("Hello")
+    await expect(button(page, "Send")).to_be_enabled()
+    color = await button(page, "Send").evaluate("(button) => getComputedStyle(button).backgroundColor")
+    await page.get_by_label("Your message").fill(" \n")
+    await expect(button(page, "Send")).to_be_disabled()
+    await expect(button(page, "Send")).not_to_have_css("background-color", color)
+    await page.get_by_label("Your message").fill("Hello")
+    await button(page, "Send").click()
+    await completed(page)
+    await expect(button(page, "Send")).to_be_disabled()
+
+
+async def test_half_an_emoji_is_replaced(page: Page, site: str, model_server: ModelServer) -> None:
+    await page.goto(f"{site}/chat")
+    await page.get_by_label("Your message").fill("cut: 🎉")
+    await page.get_by_label("Your message").evaluate("(field) => (field.value = field.value.slice(0, -1))")
+    await page.get_by_label("Your message").press("Enter")
+    await completed(page)
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    assert sent(model_server) == [("user", "cut: \ufffd")]
+
+
 @pytest.mark.parametrize("keys", ["Enter", "Control+Enter"])
 async def test_enter_sends_and_shift_enter_breaks_the_line(
     page: Page, site: str, model_server: ModelServer, keys: str
@@ -430,6 +531,77 @@ async def test_enter_that_ends_a_composition_does_not_send(page: Page, site: str
     await expect(page.locator("article")).to_have_count(0)
 
 
+CONTINUE = ("user", "Continue exactly where your last message ends. Do not repeat any of it.")
+
+
+async def test_continue_appends_to_a_response_that_ended_at_its_limit(
+    page: Page, site: str, model_server: ModelServer
+) -> None:
+    start, end = "```py\none = 1\ntw", "o = 2\n```\n\nDone."
+    model_server.respond_with(
+        streams([*text_chunks(start, finish_reason="length"), chunk(choices=[], usage=USAGE | {"completion_tokens": 10})]),
+        streams([*text_chunks(end), chunk(choices=[], usage=USAGE | {"completion_tokens": 5})]),
+        echoes,
+    )
+    await page.goto(f"{site}/chat")
+    await send(page, "Write code.")
+    await expect(page.locator(".note")).to_contain_text("The response reached its length limit.")
+    await expect(button(page, "Regenerate")).to_be_visible()
+    await page.reload()
+    await button(page, "Continue").click()
+    await completed(page)
+    for _ in range(2):
+        await expect(page.locator("article")).to_have_count(2)
+        await expect(page.locator("pre")).to_have_text("one = 1\ntwo = 2")
+        await expect(responses(page).locator("p")).to_have_text("Done.")
+        await expect(page.locator(".note")).to_have_count(0)
+        await expect(page.locator(".actions span")).to_contain_text("15 tokens")
+        await page.reload()
+    assert sent(model_server) == [("user", "Write code."), ("assistant", start), CONTINUE]
+    await send(page, "More")
+    await expect(responses(page)).to_have_count(2)
+    await completed(page)
+    assert sent(model_server) == [("user", "Write code."), ("assistant", start + end), ("user", "More")]
+
+
+async def test_continue_can_fail_stop_and_be_repeated(page: Page, site: str, model_server: ModelServer) -> None:
+    stalled = Steps(text_chunks("two, "))
+    model_server.respond_with(
+        streams(text_chunks("One, ", finish_reason="length")),
+        responds(400, {"error": {"message": "No."}}),
+        stalled,
+        streams(text_chunks("three.")),
+    )
+    await page.goto(f"{site}/chat")
+    await send(page, "Count.")
+    await button(page, "Continue").click()
+    await expect(page.get_by_role("alert")).to_contain_text("No.")
+    await expect(responses(page)).to_have_text("One,")
+    await button(page, "Continue").click()
+    stalled.step()
+    await expect(responses(page)).to_have_text("One, two,")
+    await page.reload()
+    await expect(page.locator(".note")).to_contain_text("The page was closed before the response was complete.")
+    await button(page, "Continue").click()
+    await expect(responses(page)).to_have_text("One, two, three.")
+    assert sent(model_server) == [("user", "Count."), ("assistant", "One, two, "), CONTINUE]
+
+
+async def test_a_response_that_is_too_long_to_continue_leads_to_its_question(
+    page: Page, site: str, model_server: ModelServer
+) -> None:
+    model_server.respond_with(
+        streams(text_chunks("One, ", finish_reason="length")),
+        responds(400, {"error": {"message": "Too long", "code": "context_length_exceeded"}}),
+    )
+    await page.goto(f"{site}/chat")
+    await send(page, "Count.")
+    await button(page, "Continue").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The conversation is too long.")
+    await button(page, "Edit message").click()
+    await expect(page.get_by_label("Your message")).to_have_value("Count.")
+
+
 REASONING = {
     "tags": text_chunks("<thi", "nk>First, ", "second.</th", "ink>\n\nParis."),
     "reasoning_content": [
@@ -438,6 +610,10 @@ REASONING = {
         *text_chunks("Paris."),
     ],
     "reasoning": [chunk({"content": None, "reasoning": "First, second."}), *text_chunks("Paris.")],
+    "thinking": [
+        chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "First, second."}]}]}),
+        *text_chunks("Paris."),
+    ],
 }
 
 

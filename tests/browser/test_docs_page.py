@@ -1,11 +1,14 @@
 """The documentation page."""
 
+import json
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
+from local.settings import APP_DIR
 from testing.behaviours import streams
 from testing.chat_completions import text_chunks
 from testing.model_server import ModelServer
@@ -13,14 +16,14 @@ from tests.browser import axe
 from tests.browser.chat_page import button, responses, send
 
 
-def operation(page: Page, path: str) -> Locator:
-    """The part of the page about a route."""
-    return page.locator(".opblock", has=page.locator(f"[data-path='{path}']"))
+def operation(page: Page, path: str, method: str = "post") -> Locator:
+    """The part of the page about an operation."""
+    return page.locator(f".opblock-{method}", has=page.locator(f"[data-path='{path}']"))
 
 
-async def open_operation(page: Page, site: str, path: str = "/api/chat", query: str = "") -> Locator:
+async def open_operation(page: Page, site: str, path: str = "/api/chat", query: str = "", method: str = "post") -> Locator:
     await page.goto(f"{site}/docs{query}")
-    found = operation(page, path)
+    found = operation(page, path, method)
     await found.locator(".opblock-summary-control").click()
     await expect(found.locator(".opblock-body")).to_be_visible()
     return found
@@ -43,6 +46,32 @@ async def test_a_streamed_response_is_shown_as_lines(page: Page, site: str, mode
     lines = (await shown.inner_text()).strip().split("\n")
     assert [line[0] + line[-1] for line in lines] == ["{}"] * 3
     assert model_server.requests[-1].json["messages"][-1]["content"] == "What is the capital of Japan?"
+
+
+def documented() -> Iterator[tuple[str, str, str]]:
+    """Path and method of each operation in the OpenAPI document, with each example of its request, or an empty string."""
+    document = json.loads((APP_DIR / "web" / "static" / "openapi.json").read_text())
+    for path, item in document["paths"].items():
+        for method, details in item.items():
+            body = details.get("requestBody", {"content": {"application/json": {}}})["content"]["application/json"]
+            for example in body.get("examples", {"": None}):
+                yield path, method, example
+
+
+@pytest.mark.parametrize(("path", "method", "example"), list(documented()))
+async def test_every_operation_can_be_executed(page: Page, site: str, path: str, method: str, example: str) -> None:
+    found = await open_operation(page, site, path, method=method)
+    for field in await found.locator("[data-param-in='path'] input").all():
+        await field.fill("the-model")
+    if example:
+        await found.locator(".opblock-section-request-body .examples-select-element").select_option(example)
+    async with page.expect_response(lambda response: response.request.resource_type == "fetch") as waiting:
+        await found.get_by_role("button", name="Execute").click()
+    *_, last_line = (await (await waiting.value).text()).strip().split("\n")
+    row = found.locator(".live-responses-table tbody tr").first
+    await expect(row.locator(".response-col_status")).to_have_text("200")
+    shown = await row.locator("pre").first.inner_text()
+    assert "".join(last_line.split()) in "".join(shown.split())
 
 
 @pytest.mark.parametrize(

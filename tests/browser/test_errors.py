@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from testing.behaviours import echoes, never_responds, responds, stalls_after, streams
-from testing.chat_completions import chunk, event, text_chunks
+from testing.chat_completions import TOOL_CALL, chunk, event, text_chunks
 from testing.model_server import Behaviour, Exchange, ModelServer
 from tests.browser.chat_page import button, closed, completed, responses, send, sent
 from tests.browser.sign_in import sign_in_proxy
@@ -79,7 +79,8 @@ async def test_chunks_may_lack_anything(page: Page, site: str, model_server: Mod
         chunk(choices=[{"index": 0, "delta": None, "finish_reason": None}]),
         chunk(choices=[None]),
         chunk({"content": None, "refusal": ", two"}),
-        chunk({"content": ["not", {"a": "string"}], "reasoning": 5}, model=["a"], usage={"completion_tokens": {}}),
+        chunk({"content": "", "reasoning": 5}, model=["a"], usage={"completion_tokens": {}}),
+        chunk({"content": [], "tool_calls": [], "images": None, "audio": None}),
         chunk(choices=[{"index": 0, "finish_reason": {"toString": 1, "valueOf": 1}}]),
         {},
         chunk({"content": "."}, "stop"),
@@ -89,6 +90,49 @@ async def test_chunks_may_lack_anything(page: Page, site: str, model_server: Mod
     await send(page, "Hello")
     await completed(page)
     await expect(responses(page)).to_have_text("One, two.")
+    await expect(page.locator(".note")).to_have_count(0)
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+UNSHOWN: dict[str, tuple[list[Any], str]] = {
+    "tool calls": (TOOL_CALL, "tool calls"),
+    "a function call": ([chunk({"function_call": {"name": "weather"}})], "tool calls"),
+    "images": ([chunk({"images": [IMAGE]}), chunk({"content": [IMAGE]})], "images"),
+    "audio": ([chunk({"audio": {"data": "AAAA"}})], "audio"),
+    "unknown parts": (
+        [chunk({"content": [{"type": "video"}, {"a": "string"}, 5]})],
+        "content of the type “video”, content of an unknown type",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNSHOWN)
+@pytest.mark.parametrize("text", ["", "Look at this."])
+async def test_what_the_page_cannot_show_is_named(
+    page: Page, site: str, model_server: ModelServer, kind: str, text: str
+) -> None:
+    chunks, names = UNSHOWN[kind]
+    model_server.respond_with(streams([*text_chunks(text)[:1], *chunks, chunk({}, "stop")]))
+    await page.goto(f"{site}/chat")
+    await send(page, "Hello")
+    note = page.locator(".note p")
+    await expect(note).to_have_text(f"This page cannot show part of the response: {names}.")
+    await page.reload()
+    await expect(note).to_be_visible()
+    await expect(responses(page)).to_have_text(text)
+
+
+async def test_parts_and_refusals_are_shown_as_text(page: Page, site: str, model_server: ModelServer) -> None:
+    parts = [
+        {"type": "text", "text": "One"},
+        {"type": "output_text", "text": ", two"},
+        {"type": "refusal", "refusal": ", three"},
+    ]
+    model_server.respond_with(streams([chunk({"content": parts}), chunk({"refusal": "."}), chunk({}, "stop")]))
+    await page.goto(f"{site}/chat")
+    await send(page, "Hello")
+    await completed(page)
+    await expect(responses(page)).to_have_text("One, two, three.")
     await expect(page.locator(".note")).to_have_count(0)
 
 

@@ -55,6 +55,15 @@ CASES = {
     "1. a\n- b": '<ol start="1" dir="ltr"><li><p>a</p></li></ol><ul dir="ltr"><li><p>b</p></li></ul>',
     "text\n- a": '<p>text</p><ul dir="ltr"><li><p>a</p></li></ul>',
     "- - a": '<ul dir="ltr"><li><ul dir="ltr"><li><p>a</p></li></ul></li></ul>',
+    "- [ ] a\n- [x] *b*\n- [X]\n- [y] c": (
+        '<ul dir="ltr"><li><input type="checkbox" disabled="" aria-label="To do"><p>a</p></li>'
+        '<li><input type="checkbox" disabled="" checked="" aria-label="Done"><p><em>b</em></p></li>'
+        '<li><input type="checkbox" disabled="" checked="" aria-label="Done"></li><li><p>[y] c</p></li></ul>'
+    ),
+    "1. [x] שלום\n\n[x] a": (
+        '<ol start="1" dir="rtl"><li><input type="checkbox" disabled="" checked="" aria-label="Done">'
+        "<p>שלום</p></li></ol><p>[x] a</p>"
+    ),
     "-\n  a": '<ul dir=""><li><p>a</p></li></ul>',
     "It was\n1984. A year.": "<p>It was<br>1984. A year.</p>",
     "> a\n> b\n\nc": '<blockquote dir="ltr"><p>a<br>b</p></blockquote><p>c</p>',
@@ -188,6 +197,8 @@ FRAGMENTS = [
         "\n",
         "\n\n",
         "\n- ",
+        "\n- [ ] ",
+        "[x] ",
         "\n1. ",
         "\n2. ",
         "  ",
@@ -260,6 +271,7 @@ HOSTILE = [
         "- ",
         "> ",
         "- a\n\n\n\n",
+        "- [x] ",
         "- a\n",
         "1. a\n",
         "> a\n>\n",
@@ -273,10 +285,12 @@ HOSTILE = [
     *("a\n\n", "        x\n", "-" * 999 + "a\n", " " * 999 + "`\n", "`" * 3 + " " * 990 + "`\n", "~" * 990 + "`\n", "x"),
 ]
 TIME = """async (text) => {
-    const { showMarkdown } = await import(new URL("assets/markdown.js", location));
+    const { Markdown } = await import(new URL("assets/markdown.js", location));
     const time = () => {
         const began = performance.now();
-        showMarkdown(document.createElement("div"), text);
+        const markdown = new Markdown(document.createElement("div"));
+        markdown.append(text);
+        markdown.end();
         return performance.now() - began;
     };
     return Math.min(time(), time());

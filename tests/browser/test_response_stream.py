@@ -1,11 +1,11 @@
-"""How the chat page reads a response: lines of bytes, and reasoning between tags."""
+"""How the chat page reads a response: server-sent events, lines of bytes, and reasoning between tags."""
 
 import json
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, Route, expect
 
-from tests.browser.chat_page import open_module_page
+from tests.browser.chat_page import button, completed, open_module_page, responses, send
 
 LINES = """async ([url, bytes, size]) => {
     const { readLines } = await import(url);
@@ -27,6 +27,80 @@ THINKING = """async ([url, texts]) => {
     const parts = [...texts.map((text) => tag.split(text)), tag.end()];
     return ["content", "reasoning"].map((name) => parts.map((part) => part[name]).join(""));
 }"""
+
+
+async def respond_with_events(page: Page, body: str) -> None:
+    """Responds with server-sent events to a request that accepts them."""
+
+    async def respond(route: Route) -> None:
+        if route.request.method == "POST":
+            assert route.request.headers["accept"] == "text/event-stream"
+            await route.fulfill(content_type="text/event-stream; charset=utf-8", body=body)
+        else:
+            await route.continue_()
+
+    await page.route("**/api/chat", respond)
+
+
+FIRST, SECOND = (json.dumps({"choices": [{"delta": {"content": text}}]}) for text in ("One, ", "two.\u2028"))
+ERROR = '{"error": {"message": "A reason."}}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"data: {FIRST}\n\ndata: {SECOND}\n\ndata: [DONE]\n\n",
+        f": comment\n\nevent: x\r\ndata:{FIRST}\r\n\r\ndata\ndata:\n\nid: 1\ndata: {SECOND}\n\ndata: [DONE]\n",
+    ],
+)
+async def test_server_sent_events_are_shown(page: Page, site: str, body: str) -> None:
+    await respond_with_events(page, body)
+    await page.goto(f"{site}/chat")
+    await send(page, "Count.")
+    await completed(page)
+    await expect(responses(page)).to_have_text("One, two.")
+    await expect(page.locator(".note")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (f"data: {FIRST}\n\n", "The connection was lost in the middle of the response."),
+        (f"data: {FIRST}\n\ndata: {SECOND[:9]}", "The connection was lost in the middle of the response."),
+        (f"data: {FIRST}\n\ndata: {ERROR}\n\n", "A reason."),
+        (f"data: {FIRST}\n\ndata: nonsense\n\n", "The service sent an invalid response."),
+    ],
+)
+async def test_events_that_end_early_are_an_error(page: Page, site: str, body: str, text: str) -> None:
+    await respond_with_events(page, body)
+    await page.goto(f"{site}/chat")
+    await send(page, "Count.")
+    await expect(page.get_by_role("alert")).to_contain_text(text)
+    await expect(responses(page)).to_have_text("One,")
+    await expect(button(page, "Try again")).to_be_visible()
+
+
+@pytest.mark.usefixtures("model_server")
+async def test_a_complete_response_is_not_an_aborted_request(page: Page, site: str) -> None:
+    """Without the clone that the page reads, Chromium aborts about every second request."""
+    url = await open_module_page(page, site, "service.js")
+    ends: list[str | None] = []
+    page.on("requestfailed", lambda request: ends.append(request.failure))
+    page.on("requestfinished", lambda _: ends.append(None))
+    async with page.expect_event("requestfinished", lambda request: request.url.endswith("?end")):
+        await page.evaluate(
+            """async (url) => {
+                const { requestCompletion } = await import(url);
+                const messages = [{ role: "user", content: "Hello" }];
+                for (let count = 0; count < 20; count++) {
+                    for await (const chunk of requestCompletion(messages, null, new AbortController().signal));
+                }
+                await (await fetch("chat?end")).text();
+            }""",
+            url,
+        )
+    assert set(ends) == {None}
+    assert len(ends) >= 20
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -30,6 +30,7 @@ ATTACKS = [
     "\\(<img src=x onerror=window.pwned=1>\\)",
     "$$<img src=x onerror=window.pwned=1>$$",
     '```"><script>window.pwned=1</script>\n</code></pre><script>window.pwned = 1</script>\n```',
+    "- [x] <img src=x onerror=window.pwned=1>",
     "# <a href='javascript:window.pwned=1'>x</a>",
     "| <img src=x onerror=window.pwned=1> |\n| --- |\n| <script>window.pwned=1</script> |",
     "**<b onclick=window.pwned=1>x</b>**",
@@ -41,9 +42,24 @@ ATTACKS = [
 ]
 TAGS = {
     *("article", "details", "summary", "h2", "h3", "div", "span", "p", "br", "strong", "a", "button"),
-    *("code", "pre", "table", "thead", "tbody", "tr", "th", "td"),
+    *("ul", "li", "input", "code", "pre", "table", "thead", "tbody", "tr", "th", "td"),
 }
-ATTRIBUTES = {"class", "type", "tabindex", "role", "aria-label", "href", "target", "rel", "dir", "id", "hidden", "open"}
+ATTRIBUTES = {
+    "class",
+    "type",
+    "tabindex",
+    "role",
+    "aria-label",
+    "href",
+    "target",
+    "rel",
+    "dir",
+    "id",
+    "hidden",
+    "open",
+    "disabled",
+    "checked",
+}
 
 
 async def test_nothing_that_a_model_writes_becomes_script(page: Page, site: str, model_server: ModelServer) -> None:

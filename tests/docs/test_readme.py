@@ -15,7 +15,7 @@ PAGES = [APP_DIR / "README.md", APP_DIR / "CONTRIBUTING.md", APP_DIR / "SECURITY
 
 def test_settings_are_those_of_the_code() -> None:
     def shown(default: Any) -> str:
-        return "" if default is None else f"`{default}`"
+        return "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
     rows = [
         f"| `{name.upper()}` | {field.description} | {shown(field.default)} |"

@@ -9,6 +9,8 @@ import { ServiceError, requestCompletion } from "./service.js";
 import { storedItem } from "./storage.js";
 
 const UNFINISHED = "The page was closed before the response was complete.";
+/** Sent after a response that ended at its limit: not every model server takes a response as the last message. */
+const CONTINUE = { role: "user", content: "Continue exactly where your last message ends. Do not repeat any of it." };
 const FINISH_NOTES = {
   length: "The response reached its length limit.",
   content_filter: "A content filter ended the response.",
@@ -21,12 +23,12 @@ const resuming = storedItem("sessionStorage", "chat.resuming");
 /** On a phone, Enter breaks the line, and a focused text field opens the keyboard. */
 const isPhone = matchMedia("(hover: none) and (pointer: coarse)").matches;
 
-const actions = { edit, regenerate, shorten, signIn };
+const actions = { edit, regenerate, resume, shorten, signIn };
 const views = new Map(); // by message
 let articles = new Container(at("messages"));
 let running = null; // aborts the response that is arriving
-let draftBefore = null; // the draft to restore when the last question has been edited
-let removed = null; // what New chat removed
+let editing = null; // the question that is edited, and the draft to restore afterwards: { question, draft }
+let removed = null; // the conversation before New chat or an edit
 let whenKeyChanged; // what the key dialog calls
 
 watchScrolling(at("to-end"));
@@ -43,13 +45,11 @@ at("composer").addEventListener("submit", async (event) => {
   await opening;
   const content = question.value.trim();
   if (!content || running) return;
-  if (draftBefore === null) {
+  if (editing) send(content, focused, removeEdited());
+  else {
     setQuestion("");
-  } else {
-    removeFrom(conversation.messages.lastIndexOf(conversation.lastQuestion));
-    endEdit();
+    send(content, focused);
   }
-  send(content, focused);
 });
 question.addEventListener("keydown", (event) => {
   // Safari reports the Enter that ends a composition with the key code 229.
@@ -59,14 +59,14 @@ question.addEventListener("keydown", (event) => {
   at("composer").requestSubmit();
 });
 question.addEventListener("input", () => {
-  draft.set(draftBefore ?? question.value);
+  draft.set(editing?.draft ?? question.value);
   fitQuestion();
 });
+fitQuestion();
 at("send").disabled = false;
 
 const conversation = await opening;
 conversation.messages.forEach(show);
-fitQuestion();
 refresh();
 if (!isPhone) question.focus({ preventScroll: true });
 if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
@@ -83,16 +83,13 @@ at("cancel-edit").addEventListener("click", endEdit);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || at("key-dialog").open) return;
   if (running) running.abort("Stopped.");
-  else if (draftBefore !== null) endEdit();
+  else if (editing) endEdit();
 });
 
 at("new-chat").addEventListener("click", () => {
-  running?.abort("Stopped.");
-  running = null;
-  if (draftBefore !== null) endEdit();
   removed = replaceConversation({ messages: [], start: 0 });
   refresh();
-  announce("New chat.");
+  announce(`New chat. ${at("removed").textContent}`);
 });
 at("undo").addEventListener("click", () => {
   replaceConversation(removed);
@@ -118,19 +115,35 @@ document.addEventListener("visibilitychange", () => document.hidden && save());
 // Otherwise the end of the page would look like a lost connection.
 addEventListener("pagehide", () => running?.abort(UNFINISHED));
 
-function send(content, focused) {
-  removed = null;
+/** Sends a question. `before` is the conversation that Undo restores. */
+function send(content, focused, before = null) {
+  removed = before;
   add({ role: "user", content });
   complete(focused);
 }
 
-/** Requests the response to the last question, in place of a previous one, and shows it while it arrives. */
-async function complete(focused, previous) {
-  const toSend = conversation.toSend();
-  const reply = { role: "assistant", content: "", note: { text: UNFINISHED }, previous };
+/** Requests the response to the last question, in place of a previous one. */
+function complete(focused, previous) {
+  receive({ role: "assistant", content: "", previous }, conversation.toSend(), "regenerate", focused);
+}
+
+/** Requests the rest of the last response. */
+function resume() {
+  if (running) return;
+  const focused = document.activeElement;
+  const toSend = [...conversation.toSend(), CONTINUE];
+  receive(removeFrom(-1)[0], toSend, "resume", focused);
+}
+
+/** Requests a response, or more of it, and shows it while it arrives. `remedy` is the action that requests it again. */
+async function receive(reply, toSend, remedy, focused) {
+  const { tokens: tokensBefore = 0, seconds: secondsBefore = 0 } = reply;
+  reply.note = { text: UNFINISHED, action: remedy };
   const view = add(reply);
   const abort = (running = new AbortController());
   const began = performance.now();
+  const unshown = new Set();
+  let ended;
   let note = null;
   let frame = 0;
   let arrived = { content: "", reasoning: "" };
@@ -151,24 +164,27 @@ async function complete(focused, previous) {
       reply.content += content;
       if (reasoning) reply.reasoning = (reply.reasoning ?? "") + reasoning;
       if (model) reply.model = model;
-      if (Number.isFinite(tokens)) reply.tokens = tokens;
-      if (Object.hasOwn(FINISH_NOTES, finishReason)) note = { text: FINISH_NOTES[finishReason] };
+      if (Number.isFinite(tokens)) reply.tokens = tokensBefore + tokens;
+      if (Object.hasOwn(FINISH_NOTES, finishReason)) ended = finishReason;
+      chunk.unshown?.forEach((kind) => unshown.add(kind));
       arrived.content += content;
       arrived.reasoning += reasoning;
       if (content || reasoning) frame ||= requestAnimationFrame(draw);
     }
-    if (!reply.content) note ??= { text: "The response is empty." };
+    const notes = ended ? [FINISH_NOTES[ended]] : [];
+    if (unshown.size) notes.push(`This page cannot show part of the response: ${[...unshown].join(", ")}.`);
+    if (!reply.content && !notes.length) notes.push("The response is empty.");
+    if (notes.length) note = { text: notes.join(" "), action: ended === "length" && reply.content ? "resume" : remedy };
   } catch (error) {
     const isExpected = error instanceof ServiceError;
-    if (abort.signal.aborted) note = { text: abort.signal.reason };
-    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action: error.action };
-    if (note.action === "shorten" && toSend.length === 1) note.action = "edit";
+    const action = error.action === "shorten" && !conversation.hasOlder ? "edit" : (error.action ?? remedy);
+    if (abort.signal.aborted) note = { text: abort.signal.reason, action };
+    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action };
     if (!abort.signal.aborted && !isExpected) console.error(error);
+    abort.abort(); // nothing more is read
   }
-  abort.abort(); // nothing more is read
   draw();
-  view.end();
-  reply.seconds = (performance.now() - began) / 1000;
+  reply.seconds = secondsBefore + (performance.now() - began) / 1000;
   reply.note = note;
   const isRestored = restorePrevious(reply);
   if (running === abort) running = null;
@@ -180,7 +196,7 @@ async function complete(focused, previous) {
   refresh();
   save();
   announce(note?.failed ? "" : [view.text, note?.text].join(" "));
-  if (note?.action === "key") openKeyDialog(note.text, () => (functionKey.get() ? regenerate() : refresh()));
+  if (note?.action === "key") openKeyDialog(note.text, () => (functionKey.get() ? actions[remedy]() : refresh()));
 }
 
 /** Requests the response to the last question again. */
@@ -201,28 +217,43 @@ function signIn() {
   location.reload();
 }
 
-function edit() {
-  if (draftBefore === null) draftBefore = question.value;
-  setQuestion(conversation.lastQuestion.content);
+function edit(message = conversation.lastQuestion) {
+  const draft = editing ? editing.draft : question.value;
+  if (editing) endEdit();
+  editing = { question: message, draft };
+  setQuestion(message.content);
+  views.get(message).element.classList.add("edited");
   at("editing").hidden = false;
   question.focus();
 }
 
 function endEdit() {
   const focused = document.activeElement;
-  setQuestion(draftBefore);
-  draftBefore = null;
+  views.get(editing.question).element.classList.remove("edited");
+  setQuestion(editing.draft);
+  editing = null;
   at("editing").hidden = true;
   keepFocus(focused);
 }
 
+/** Removes the question that is edited and what follows it, and returns the conversation before. */
+function removeEdited() {
+  const before = { messages: [...conversation.messages], start: conversation.start };
+  const index = conversation.messages.indexOf(editing.question);
+  endEdit();
+  removeFrom(index);
+  if (index < conversation.start) conversation.start = 0;
+  return before;
+}
+
 function setQuestion(text) {
   question.value = text;
-  draft.set(draftBefore ?? text);
+  draft.set(editing?.draft ?? text);
   fitQuestion();
 }
 
 function fitQuestion() {
+  at("send").ariaDisabled = !question.value.trim(); // and not `disabled`, so that it can have the focus
   question.style.height = "auto";
   question.style.height = `${question.scrollHeight}px`;
 }
@@ -253,6 +284,9 @@ function removeFrom(index) {
 
 /** Replaces the messages of the conversation, and returns the ones before. */
 function replaceConversation({ messages, start }) {
+  running?.abort("Stopped.");
+  running = null;
+  if (editing) endEdit();
   const before = { messages: removeFrom(0), start: conversation.start };
   articles = new Container(at("messages"));
   Object.assign(conversation, { messages, start });
@@ -266,7 +300,7 @@ function replaceConversation({ messages, start }) {
 function refresh(focused = document.activeElement) {
   const isEmpty = !conversation.messages.length;
   at("welcome").hidden = !isEmpty;
-  at("undo").hidden = !removed;
+  at("undo").hidden = at("removed").hidden = !removed;
   at("new-chat").hidden = isEmpty;
   at("download").hidden = isEmpty;
   at("change-key").hidden = !functionKey.get();

@@ -4,6 +4,7 @@ import { attempt, storedItem } from "./storage.js";
 
 const PREFIX = "chat.conversation.";
 const ownName = storedItem("sessionStorage", "chat.conversation");
+const earlier = storedItem("localStorage", "chat.conversation"); // what earlier versions of this page stored
 
 /**
  * A message has a `role` and `content`, a response also `reasoning`, `model`, `tokens`, `seconds`, a `note` if it did not end
@@ -41,7 +42,14 @@ export class Conversation {
 
   toSend() {
     const sent = this.messages.filter((_, index) => this.isSent(index));
-    return sent.map(({ role, content }) => ({ role, content }));
+    // A length limit can cut an emoji, and the service rejects one half of a surrogate pair.
+    return sent.map(({ role, content }) => ({ role, content: content.toWellFormed() }));
+  }
+
+  /** Whether anything is sent before the last question. */
+  get hasOlder() {
+    const end = this.messages.lastIndexOf(this.lastQuestion);
+    return this.messages.some((_, index) => index < end && this.isSent(index));
   }
 
   /** Stops sending the older half of what is sent before the last question. */
@@ -81,6 +89,7 @@ export function restorePrevious(message) {
 
 /** Opens this tab's conversation, or the last one that no tab has open, or a new one: a lock keeps other tabs from it. */
 export async function openConversation() {
+  earlier.remove();
   const own = ownName.get();
   // A reload releases the lock soon; another tab, which this one may be a copy of, does not.
   if (own && (await lock(own, { signal: AbortSignal.timeout(500) }))) return new Conversation(own);

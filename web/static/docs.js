@@ -35,6 +35,7 @@ const ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   defaultModelsExpandDepth: 0,
   syntaxHighlight: false, // its colours have too little contrast
+  responseInterceptor: readAsText,
   onComplete: () => {
     const key = keyInAddress ?? functionKey.get();
     if (key) ui.preauthorizeApiKey("functionKey", key);
@@ -65,6 +66,12 @@ function streamingHint(path, body) {
   const key = isLocal ? "" : ` -H "x-functions-key: $KEY"`;
   const curl = `curl -N '${location.origin}${path}'${key} -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   return `\n\nThis page shows a response when it is complete. To see it arrive:\n\n\`\`\`\n${curl}\n\`\`\``;
+}
+
+/** Swagger UI makes a Blob of each media type that it does not know, and every response of this API is text. */
+async function readAsText(response) {
+  if (response.data instanceof Blob) response.text = response.data = await response.data.text();
+  return response;
 }
 
 /** Shows a stream of lines as lines: Swagger UI takes it for one JSON value. */

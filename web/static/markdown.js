@@ -16,6 +16,7 @@ const MAX_CODE = 10_000;
 
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^([ \t]*)([-*+]|\d{1,9}[.)])(?:[ \t]+|$)/;
+const TASK = /^\[([ xX])\](?:[ \t]+|$)/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
 const FENCE = /^ {0,3}(?:(`{3,})([^`]*)|(~{3,})(?!~)(.*))$/;
@@ -23,17 +24,12 @@ const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 const TABLE_RULE = /^\|?[ \t]*:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)*[ \t]*\|?$/;
 /** The start of a line that may yet be another kind of block, or whose direction is to be known. */
 const UNDECIDED = /^(?:>|[-+*_#~`|: \t]*$|(?:[-+*]|\d{1,9}[.)])[ \t]|\d{1,9}[.)]?$)/;
+/** The start of a list item that may yet be a task. */
+const PERHAPS_TASK = /^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?)+\[(?:[ xX]\]?)?$/;
 const UNDECIDED_IN_CODE = /^[>~` \t]*$/;
 /** A heading or a fence, which is read when its line is complete. */
 const WHOLE_LINE = /^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?:#{1,6}[ \t]|`{3}|~{3})/;
 const LETTER = /\p{L}/u;
-
-/** Shows a text in an element at once. */
-export function showMarkdown(element, text) {
-  const markdown = new Markdown(element);
-  markdown.append(text);
-  markdown.end();
-}
 
 /** Shows a growing text in an element. */
 export class Markdown {
@@ -84,7 +80,8 @@ export class Markdown {
     if (line.length >= MAX_START) return true;
     if (this.#block instanceof Code) return !UNDECIDED_IN_CODE.test(line);
     if (this.#block instanceof Table) return line.includes("|");
-    return !WHOLE_LINE.test(line) && (LETTER.test(line) || !UNDECIDED.test(line.trimStart()));
+    if (WHOLE_LINE.test(line) || PERHAPS_TASK.test(line)) return false;
+    return LETTER.test(line.replaceAll(/\[x\]/gi, "")) || !UNDECIDED.test(line.trimStart());
   }
 
   #startLine(line, isComplete) {
@@ -115,8 +112,10 @@ export class Markdown {
       const quote = QUOTE.exec(rest);
       if (!quote && (!item || (interrupts && !mayInterrupt(item, rest)))) break;
       rest = rest.slice((quote ?? item)[0].length);
+      const task = !quote && TASK.exec(rest);
+      if (task) rest = rest.slice(task[0].length);
       if (quote) this.#openQuote(depth, direction(rest));
-      else this.#openItem(depth, item, direction(rest));
+      else this.#openItem(depth, item, task, direction(rest));
       interrupts = false;
     }
     const heading = HEADING.exec(rest);
@@ -149,7 +148,7 @@ export class Markdown {
     this.#containers.push(Object.assign(new Container(element), { inner }));
   }
 
-  #openItem(depth, [, space, marker], dir) {
+  #openItem(depth, [, space, marker], task, dir) {
     const isOrdered = marker.length > 1;
     let list = this.#containers[depth]?.list;
     const parent = this.#close(depth);
@@ -160,6 +159,11 @@ export class Markdown {
       parent.append(list.element);
     }
     const element = node("li");
+    if (task) {
+      const defaultChecked = task[1] !== " ";
+      const ariaLabel = defaultChecked ? "Done" : "To do";
+      element.append(node("input", { type: "checkbox", disabled: true, defaultChecked, ariaLabel }));
+    }
     list.element.append(element);
     list.count++;
     const indent = width(space);

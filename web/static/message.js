@@ -1,16 +1,17 @@
 // A message on the page.
 
 import { button, copyButton, node } from "./elements.js";
-import { Markdown, showMarkdown } from "./markdown.js";
+import { Markdown } from "./markdown.js";
 
 const REMEDIES = {
   edit: "Edit message",
   shorten: "Continue without the oldest messages",
   signIn: "Sign in",
   regenerate: "Try again",
+  resume: "Continue",
 };
 
-/** The element of a message. `actions` has a function for each button: `edit`, `regenerate`, `shorten` and `signIn`. */
+/** The element of a message. `actions` has a function for each button: `edit`, `regenerate`, `resume`, `shorten`, `signIn`. */
 export class MessageView {
   element;
   #message;
@@ -29,9 +30,9 @@ export class MessageView {
     if (isQuestion) {
       this.#content.dir = "auto";
       this.#content.textContent = message.content;
+      this.#below.append(button("Edit", () => actions.edit(message)));
     } else {
-      if (message.reasoning) showMarkdown(this.#addReasoning(), message.reasoning);
-      showMarkdown(this.#content, message.content);
+      this.append(message.content, message.reasoning);
     }
   }
 
@@ -51,10 +52,6 @@ export class MessageView {
     }
   }
 
-  end() {
-    for (const writer of Object.values(this.#writers)) writer.end();
-  }
-
   #addReasoning() {
     const reasoning = node("div", { className: "content" });
     this.#content.before(node("details", {}, node("summary", {}, "Thinking"), reasoning));
@@ -64,14 +61,14 @@ export class MessageView {
   /** Shows what belongs to the message's place in the conversation. */
   update({ isLast, isRunning, isSent }) {
     const { role, note } = this.#message;
+    if (!isRunning) Object.values(this.#writers).forEach((writer) => writer.end());
     this.element.classList.toggle("running", isRunning);
     this.element.classList.toggle("unsent", !isSent);
     const state = JSON.stringify([isLast, isRunning, note]);
-    if (state === this.#state) return; // the buttons keep the focus
+    if (role === "user" || state === this.#state) return; // the buttons keep the focus
     this.#state = state;
     this.#below.replaceChildren();
-    if (role === "user") this.#below.append(...(isLast ? [button("Edit", this.#actions.edit)] : []));
-    else if (!isRunning) this.#showEnd(isLast);
+    if (!isRunning) this.#showEnd(isLast);
   }
 
   #showEnd(isLast) {
@@ -80,7 +77,7 @@ export class MessageView {
       const element = node("div", { className: note.failed ? "note failed" : "note" }, node("p", {}, note.text));
       if (note.failed && isLast) element.role = "alert";
       const action = note.action in REMEDIES ? note.action : "regenerate";
-      if (isLast) element.append(button(REMEDIES[action], this.#actions[action]));
+      if (isLast) element.append(button(REMEDIES[action], () => this.#actions[action]()));
       this.#below.append(element);
     }
     if (!content) return;
@@ -91,7 +88,7 @@ export class MessageView {
     ];
     const actions = node("div", { className: "actions" });
     if (navigator.clipboard) actions.append(copyButton(() => content));
-    if (isLast && !note) actions.append(button("Regenerate", this.#actions.regenerate));
+    if (isLast && (!note || note.action === "resume")) actions.append(button("Regenerate", this.#actions.regenerate));
     actions.append(node("span", {}, facts.filter(Boolean).join(" · ")));
     this.#below.append(actions);
   }

@@ -3,20 +3,22 @@
 const INTERRUPTED = "The connection was lost in the middle of the response.";
 const MAX_HELD = 100;
 
-/** An error, as a sentence to show. `action` is what helps: "regenerate", "shorten", "key" or "signIn". */
+/** An error, as a sentence to show. `action` is what helps, "shorten", "key" or "signIn", if it is not another request. */
 export class ServiceError extends Error {
-  constructor(message, action = "regenerate") {
+  constructor(message, action) {
     super(message);
     this.action = action;
   }
 }
 
 /**
- * Requests the response to a conversation, and yields `{ content, reasoning, finishReason, model, tokens }` for each chunk, with
- * empty texts and without the others if it has none. Throws a `ServiceError`, or the signal's reason.
+ * Requests the response to a conversation, and yields `{ content, reasoning, unshown, finishReason, model, tokens }` for each
+ * chunk, with empty texts and without the others if it has none. `unshown` names what is neither text nor reasoning. Throws a
+ * `ServiceError`, or the signal's reason.
  */
 export async function* requestCompletion(messages, key, signal) {
-  const headers = { "Content-Type": "application/json" };
+  // Proxies that buffer other responses stream this media type.
+  const headers = { Accept: "text/event-stream", "Content-Type": "application/json" };
   if (key) headers["x-functions-key"] = key;
   const options = { method: "POST", headers, body: JSON.stringify({ messages }), redirect: "manual", signal };
   let response;
@@ -28,21 +30,36 @@ export async function* requestCompletion(messages, key, signal) {
   }
   if (!response.ok) throw await responseError(response, key);
   const thinking = new ThinkTag();
-  for await (const line of readLines(response.body, signal)) {
-    const chunk = parse(line);
+  const isEvents = response.headers.get("Content-Type")?.startsWith("text/event-stream");
+  // Chromium cancels a request (net::ERR_ABORTED) whose body is read to its end as a stream, but not that of a clone.
+  const { body } = response.clone();
+  for await (const data of (isEvents ? readEvents : readLines)(body, signal)) {
+    const chunk = parse(data);
     if (chunk.error != null) throw chunkError(chunk.error);
     const choice = chunk.choices?.[0];
-    const delta = choice?.delta;
-    const { content, reasoning } = thinking.split(string(delta?.content) || string(delta?.refusal));
+    const delta = readDelta(choice?.delta);
+    const { content, reasoning } = thinking.split(delta.text);
     yield {
       content,
-      reasoning: string(delta?.reasoning_content) || string(delta?.reasoning) || reasoning,
+      reasoning: delta.reasoning || reasoning,
+      unshown: delta.unshown,
       finishReason: string(choice?.finish_reason),
       model: string(chunk.model).slice(0, 100),
       tokens: chunk.usage?.completion_tokens,
     };
   }
   yield thinking.end();
+}
+
+/** Yields the data of server-sent events, which are of one line each. Throws a `ServiceError` if there is no `[DONE]`. */
+export async function* readEvents(stream, signal) {
+  let isDone = false;
+  for await (const line of readLines(stream, signal)) {
+    const data = line.startsWith("data:") && line.slice("data:".length).trim();
+    if (data === "[DONE]") isDone = true;
+    else if (data) yield data;
+  }
+  if (!isDone) throw new ServiceError(INTERRUPTED);
 }
 
 /** Yields the lines of a stream of bytes. Throws a `ServiceError` if the last one has no line feed. */
@@ -99,6 +116,29 @@ export class ThinkTag {
     const text = this.#held;
     return this.#isIn ? { content: "", reasoning: text } : { content: text, reasoning: "" };
   }
+}
+
+/** The text and the reasoning in a delta, whose content may be an array of parts, and the names of what else there is. */
+function readDelta(delta) {
+  let text = "";
+  let reasoning = string(delta?.reasoning_content) || string(delta?.reasoning);
+  const unshown = [];
+  for (const part of [delta?.content ?? [], delta?.images ?? []].flat()) {
+    const shown = [part, part?.text, part?.refusal].find((value) => typeof value === "string");
+    if (shown !== undefined) text += shown;
+    else if (part?.type === "thinking") reasoning += readDelta({ content: part.thinking }).text; // Mistral's
+    else unshown.push(kindOf(part));
+  }
+  if (delta?.tool_calls?.length || delta?.function_call) unshown.push("tool calls");
+  if (delta?.audio) unshown.push("audio");
+  return { text: text || string(delta?.refusal), reasoning, unshown };
+}
+
+function kindOf(part) {
+  const type = string(part?.type).slice(0, 50);
+  if (type.includes("image")) return "images";
+  if (type.includes("audio")) return "audio";
+  return `content of ${type ? `the type “${type}”` : "an unknown type"}`;
 }
 
 function string(value) {
