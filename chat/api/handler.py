@@ -57,6 +57,7 @@ async def _handle(
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
         upstream_body, stream = _translate_request(body, wire_format, settings)
+        del body  # the encoded request is enough memory
         log.set_request(settings, stream=stream)
         async with (
             DisconnectWatcher(request.receive) as watcher,

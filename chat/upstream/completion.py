@@ -20,6 +20,13 @@ _DRAIN_SECONDS = 1.0
 _REQUEST_OPTIONS = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
 
 
+class _ResponseStream(AsyncStream[object]):
+    """The response and nothing else: the SDK's class refers to itself, and would keep the request's body in memory."""
+
+    def __init__(self, *, response: httpx2.Response, **_: object) -> None:
+        self.response = response
+
+
 class Completion:
     """A completion whose response has begun. `metadata` is complete at its end."""
 
@@ -91,7 +98,7 @@ async def request_completion(body: bytes, settings: Settings) -> AsyncGenerator[
             cast_to=object,
             options=_REQUEST_OPTIONS,
             stream=True,  # in any case: this module reads the response, not the SDK
-            stream_cls=AsyncStream[object],
+            stream_cls=_ResponseStream,
         )
         response = stream.response
         read: Callable[[], Awaitable[bytes]] = response.extensions["read"]
