@@ -1,4 +1,4 @@
-# Each target sets up what it needs; .ci/run runs the same ones.
+# Each target installs what it needs, in .venv; .ci/run runs the same ones.
 
 PYTHON := .venv/bin/python
 UV = $(or $(shell command -v uv),.venv-uv/bin/uv)
@@ -8,58 +8,72 @@ LOCK = $(UV) pip compile --quiet --upgrade --generate-hashes --universal --pytho
 
 CHECKOV := checkov==3.3.30
 
-.PHONY: help run test check verify soak bench lint scan format lock clean
+.PHONY: help run routes test check verify soak bench lint scan infra format lock clean
 
-# A variable counts only on make's command line: shells export PORT and MODEL for other programs.
+# Except for PORT, a variable counts only on make's command line: shells export MODEL, URL and KEY for other programs.
 option = $(if $(and $($(1)),$(filter command,$(origin $(1)))),$(2) "$($(1))")
+port = $(if $(PORT),--port "$(PORT)")
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-run: .venv/ready ## serve on this machine [PORT=7072] [MODEL=file.gguf]
-	@$(PYTHON) -m local $(call option,PORT,--port) $(call option,MODEL,--model)
+# With exec, no shell is left that Ctrl-C would end with an error.
+run: .venv/run ## serve on this machine [PORT=7072] [MODEL=file.gguf]
+	$(if $(filter environment,$(origin MODEL)),@echo "MODEL in the environment is not used. To use it: make run MODEL=\"$$MODEL\"")
+	@exec $(PYTHON) -m local $(port) $(call option,MODEL,--model)
 
-test: .venv/ready ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
+routes: .venv/run ## list the methods and routes of the functions
+	@$(PYTHON) -m local.functions
+
+test: .venv/run .venv/test .venv/browser ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
 	@$(PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: lint ## lint and the fast tests, in under a minute
+check: lint .venv/run .venv/test ## lint and the fast tests, in under a minute
 	@$(PYTHON) -m pytest -q tests/unit tests/docs tests/service/test_chat.py tests/service/test_settings.py
 
-verify: .venv/ready ## check a running instance over HTTP [URL=http://localhost:7071] [KEY=…] [API_KEY=…]
-	@$(PYTHON) -m verify $(call option,URL,--url) $(call option,KEY,--key) $(call option,API_KEY,--api-key) \
+verify: .venv/run ## check a running instance over HTTP [PORT=7072] or [URL=https://…] [KEY=…] [API_KEY=…]
+	@$(PYTHON) -m verify $(port) $(call option,URL,--url) $(call option,KEY,--key) $(call option,API_KEY,--api-key) \
 		$(call option,FAKE_MODEL_PORT,--fake-model-port)
 
-soak: .venv/ready ## run completions, faults and disconnects for minutes, and check for leaks [MINUTES=3]
+soak: .venv/run ## run completions, faults and disconnects for minutes, and check for leaks [MINUTES=3]
 	@$(PYTHON) -m testing.soak $(call option,MINUTES,--minutes)
 
-bench: .venv/ready ## compare this service with others under the same load, in under ten minutes
+bench: .venv/run ## compare this service with others under the same load, in under ten minutes
 	@$(PYTHON) -m bench --uv "$(UV)"
 
-lint: .venv/ready ## check style, types, scripts and workflows
+lint: .venv/lint ## check style, types, imports, scripts and workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/shellcheck .ci/run local/*.sh
 	@.venv/bin/zizmor --quiet --offline .github
 
 # The scanner's many dependencies stay out of .venv. A file that it cannot parse counts as a finding.
-scan: .venv/ready ## scan the Bicep for what is insecure
+scan: .venv/lint ## scan the Bicep for what is insecure
 	@$(UV) tool run --quiet --python 3.13 --from $(CHECKOV) checkov --directory infra --framework bicep \
 		--compact --quiet --skip-download >.scan.log 2>&1 || { cat .scan.log; exit 1; }
 	@if grep -E "Parsing errors|Failed to run" .scan.log; then exit 1; fi
 	@grep "checks:" .scan.log
 
-format: .venv/ready ## correct the style
+infra: .venv/run .venv/test ## lint and compile the Bicep, and write infra/snapshots [BICEP=path]
+	@$(PYTHON) -m tests.infra.snapshots
+
+format: .venv/lint ## correct the style
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-lock: .venv/ready ## pin the newest versions of what pyproject.toml names
+lock: .venv/lint ## pin the newest versions of what pyproject.toml names
 	$(LOCK) pyproject.toml --output-file requirements.txt
-	$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --group run --group test --group lint --constraints requirements.txt \
+		--output-file requirements-dev.txt
 	$(LOCK) local/uv.in --output-file local/uv.txt
 
 clean: ## remove what the targets created
 	rm -rf .venv .venv-uv .venv-litellm .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.venv/ready: requirements-dev.txt local/setup.sh
-	@sh local/setup.sh
+.venv/run .venv/test .venv/lint: .venv/%: requirements-dev.txt local/setup.sh
+	@sh local/setup.sh $*
+
+.venv/browser: .venv/test local/browser.sh
+	@sh local/browser.sh

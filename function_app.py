@@ -7,10 +7,12 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 
 from chat.api.auth import auth_levels
 from chat.api.handler import CompletionResponse
-from chat.api.models import list_models
+from chat.api.health import health as health_response
+from chat.api.openai_routes import get_model, list_models, unknown_url
+from chat.formats.chat import ChatFormat
 from chat.formats.chat_completions import ChatCompletionsFormat
 from chat.formats.chat_protocol import ProtocolFormat
-from chat.formats.ndjson import NdjsonFormat
+from chat.formats.responses import ResponsesFormat
 from web.pages import asset, openapi_document, page
 
 ANONYMOUS = func.AuthLevel.ANONYMOUS
@@ -24,20 +26,20 @@ logging.getLogger("uvicorn.access").addFilter(lambda _: False)
 
 @app.route(route="chat", methods=["POST"])
 async def chat(req: Request, context: func.Context) -> Response:
-    """A completion: streamed as NDJSON, or complete if the request has `"stream": false`."""
-    return CompletionResponse(req, NdjsonFormat(), context)
+    """A completion: streamed as NDJSON or server-sent events, or complete if the request has `"stream": false`."""
+    return CompletionResponse(req, ChatFormat(req.headers.get("accept", "")), context)
 
 
 @app.route(route="chat-protocol", methods=["POST"])
 async def chat_protocol(req: Request, context: func.Context) -> Response:
     """A complete completion in Microsoft's AI Chat Protocol."""
-    return CompletionResponse(req, ProtocolFormat(stream=False), context)
+    return CompletionResponse(req, ProtocolFormat(req.headers.get("accept", ""), stream=False), context)
 
 
 @app.route(route="chat-protocol/stream", methods=["POST"])
 async def chat_protocol_stream(req: Request, context: func.Context) -> Response:
     """A streamed completion in Microsoft's AI Chat Protocol."""
-    return CompletionResponse(req, ProtocolFormat(stream=True), context)
+    return CompletionResponse(req, ProtocolFormat(req.headers.get("accept", ""), stream=True), context)
 
 
 @app.route(route="v1/chat/completions", methods=["POST"], auth_level=api_key_auth_level)
@@ -46,10 +48,34 @@ async def chat_completions(req: Request, context: func.Context) -> Response:
     return CompletionResponse(req, ChatCompletionsFormat(), context, takes_api_key=True)
 
 
+@app.route(route="v1/responses", methods=["POST"], auth_level=api_key_auth_level)
+async def responses(req: Request, context: func.Context) -> Response:
+    """A completion in OpenAI's Responses API, without stored state."""
+    return CompletionResponse(req, ResponsesFormat(), context, takes_api_key=True)
+
+
 @app.route(route="v1/models", methods=["GET"], auth_level=api_key_auth_level)
 async def models(req: Request) -> Response:
     """The list of models, in OpenAI's format."""
     return list_models(req)
+
+
+@app.route(route="v1/models/{*id}", methods=["GET"], auth_level=api_key_auth_level)
+def model(req: Request) -> Response:
+    """The model, in OpenAI's format."""
+    return get_model(req, req.path_params["id"])
+
+
+@app.route(route="v1/{*path}", auth_level=api_key_auth_level)
+def unknown_v1_route(req: Request) -> Response:
+    """OpenAI's error for every other route of its API."""
+    return unknown_url(req)
+
+
+@app.route(route="health", methods=["GET"], auth_level=ANONYMOUS)
+def health(req: Request) -> Response:  # noqa: ARG001 - the worker passes the request
+    """Whether the settings are valid."""
+    return health_response()
 
 
 @app.route(route="chat", methods=["GET", "HEAD"], auth_level=ANONYMOUS)

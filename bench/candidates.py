@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.settings import APP_DIR
+from testing.ports import free_port
 
 _START_SECONDS = 60.0
 _LITELLM = APP_DIR / ".venv-litellm"
@@ -111,11 +112,3 @@ class Process:
         """Kills it."""
         self._process.kill()
         self._process.wait()
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

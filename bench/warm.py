@@ -13,7 +13,7 @@ from time import perf_counter
 
 from chat.upstream.client import get_client
 from testing.certificate import write_certificate
-from testing.paced_model_server import ModelServer
+from testing.paced_model_server import PacedConnection
 
 _ONE_WAY_SECONDS = 0.0125
 _REQUESTS = 15
@@ -32,7 +32,7 @@ def requests_over_tls() -> dict[str, list[float]]:
 async def _measure(certificate: Path, key: Path) -> dict[str, list[float]]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
-    near = await asyncio.get_running_loop().create_server(ModelServer, "127.0.0.1", 0, ssl=context)
+    near = await asyncio.get_running_loop().create_server(PacedConnection, "127.0.0.1", 0, ssl=context)
     near_port: int = near.sockets[0].getsockname()[1]
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 ChatError
 ├── InvalidRequest              400  the request is invalid, or the model server rejected its content
+│   ├── NotFound                404  there is no such route or model
 │   ├── RequestTimeout          408  the request's body did not arrive in time
 │   ├── BodyTooLarge            413  the request's body is too large
 │   └── UnsupportedMediaType    415  the request's body is not JSON, or has a content encoding
@@ -83,6 +84,12 @@ class AuthenticationError(ChatError):
 
     def __init__(self) -> None:
         super().__init__("Missing or invalid API key.", code="invalid_api_key")
+
+
+class NotFound(InvalidRequest):
+    """There is no such route of OpenAI's API, or no such model."""
+
+    status = 404
 
 
 class RateLimited(ChatError):

@@ -32,12 +32,25 @@ class Keys(Struct):
     usage: Raw = NULL
 
 
+class ResponseKeys(Struct):
+    """The keys of a response of the Responses API that this service reads."""
+
+    error: Raw = NULL
+    id: Raw = NULL
+    incomplete_details: Raw = NULL
+    model: Raw = NULL
+    output: Raw = NULL
+    status: Raw = NULL
+    usage: Raw = NULL
+
+
 def _int(digits: str) -> int | str:
     return int(digits) if len(digits) < _MAX_DIGITS else digits  # Python refuses to convert more
 
 
 _decode_value = json.JSONDecoder(parse_int=_int).decode
 _decode_keys = Decoder(Keys).decode
+_decode_response_keys = Decoder(ResponseKeys).decode
 
 
 def decode_object[T](data: bytes, decode: Callable[[str], T]) -> T:
@@ -59,6 +72,13 @@ def find_keys(data: bytes) -> Keys:
     Raises `InvalidResponse` if data is not one, and `UpstreamErrorObject` if it has an error.
     """
     keys = decode_object(data, _decode_keys)
+    raise_error(keys.error)
+    return keys
+
+
+def find_response_keys(data: bytes) -> ResponseKeys:
+    """Returns the keys of a response; raises what `find_keys` raises."""
+    keys = decode_object(data, _decode_response_keys)
     raise_error(keys.error)
     return keys
 

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass, field
 
-from chat.json_scan import Keys, parse_or_none
+from chat.json_scan import Keys, ResponseKeys, parse_or_none
 
-# For instance "chatcmpl-…", "content_filter", "gpt-5.4-mini-2026-03-17", "org/model:tag".
+# For instance "chatcmpl-…", "content_filter", "gpt-6-luna-2026-09-22", "org/model:tag".
 _IDENTIFIER = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
 
 _MAX_IDENTIFIER_BYTES = 200
@@ -37,6 +37,19 @@ class Metadata:
             self.cached_input_tokens = _tokens(usage.get("prompt_tokens_details"), "cached_tokens")
             self.output_tokens = _tokens(usage, "completion_tokens")
             self.reasoning_output_tokens = _tokens(usage.get("completion_tokens_details"), "reasoning_tokens")
+
+    def update_from_response(self, keys: ResponseKeys) -> None:
+        """Updates the metadata from a `response`; its finish reason is why it is incomplete, or its status."""
+        self.response_id = _identifier(parse_or_none(keys.id, _MAX_IDENTIFIER_BYTES))
+        self.model = _identifier(parse_or_none(keys.model, _MAX_IDENTIFIER_BYTES))
+        details = parse_or_none(keys.incomplete_details, _MAX_USAGE_BYTES)
+        reason = details.get("reason") if isinstance(details, dict) else parse_or_none(keys.status, _MAX_IDENTIFIER_BYTES)
+        self.finish_reasons = [_identifier(reason) or "other"]
+        if isinstance(usage := parse_or_none(keys.usage, _MAX_USAGE_BYTES), dict):
+            self.input_tokens = _tokens(usage, "input_tokens")
+            self.cached_input_tokens = _tokens(usage.get("input_tokens_details"), "cached_tokens")
+            self.output_tokens = _tokens(usage, "output_tokens")
+            self.reasoning_output_tokens = _tokens(usage.get("output_tokens_details"), "reasoning_tokens")
 
 
 def _finish_reasons(choices: object) -> list[str]:

@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chat.errors import ConfigurationError
 from chat.redaction import redact
 
-DEFAULT_MODEL = "gpt-5.4-mini"
+DEFAULT_MODEL = "gpt-6-luna"
 
 Provider = Literal["azure", "openai", "compatible"]
 
@@ -83,6 +83,7 @@ def _check_tenant(tenant: str) -> str:
     return tenant
 
 
+type ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 type Text = Annotated[str, AfterValidator(_check_text)]
 type Url = Annotated[AnyHttpUrl, AfterValidator(_check_url)]
 type Key = Annotated[SecretStr, AfterValidator(_check_key)]
@@ -112,12 +113,18 @@ class Settings(BaseSettings):
         description="any OpenAI-compatible server (llama.cpp, Ollama, vLLM, …); needs no key",
     )
     openai_model: Text = Field(DEFAULT_MODEL, description="the model, at OpenAI or a compatible server")
+    openai_responses_api: bool = Field(
+        False, description="`true`: the compatible server implements OpenAI's Responses API, well enough to be relayed"
+    )
     chat_system_prompt: Text = Field("You are a helpful assistant.", description="the system prompt")
     chat_max_completion_tokens: PositiveInt | None = Field(
         None, description="limit on the length of a completion, in tokens"
     )
+    chat_reasoning_effort: ReasoningEffort | None = Field(
+        None, description="the reasoning effort where a client sends none: `none`, `minimal`, `low`, `medium`, `high`, …"
+    )
     chat_timeout: PositiveFloat = Field(
-        60,
+        220,
         description="seconds to wait for the request body, the first chunk, each further chunk, or a complete response",
         allow_inf_nan=False,
     )
@@ -163,6 +170,11 @@ class Settings(BaseSettings):
         if self.azure_openai_endpoint:
             return "azure"
         return "compatible" if self.openai_base_url else "openai"
+
+    @property
+    def has_responses_api(self) -> bool:
+        """Whether the model server implements the Responses API."""
+        return self.provider != "compatible" or self.openai_responses_api
 
     @property
     def model(self) -> str:

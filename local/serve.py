@@ -8,21 +8,23 @@ import sys
 from contextlib import suppress
 from textwrap import indent
 
+import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from chat.errors import ChatError
 from chat.settings import Settings, get_settings
 from local.host import Host
-from local.probe import can_connect, loaded
-from local.request_line import RequestLineFilter
-from local.service_options import ServiceOptions
-from local.settings import APP_DIR, LocalSettings, SettingsError, route_prefix
-from local.upstream import Upstream
+from local.service_process import ServiceOptions
+from local.settings import APP_DIR, LocalSettings, SettingsError
+from local.terminal_log import TerminalLogFilter
+from local.upstream_choice import Upstream
 from local.worker import AppError, Worker
 
 QUESTION = '{"messages":[{"content":"What is the capital of Japan?"}]}'
 
-_PAGE = "chat"
+_POLL_SECONDS = 0.02
+_ROUTE_PREFIX = "api"
+_PAGE = f"/{_ROUTE_PREFIX}/chat"
 _PREFIX = re.compile("(CHAT|OPENAI|AZURE_OPENAI)_", re.IGNORECASE)
 
 
@@ -32,13 +34,15 @@ def main() -> None:
     # uvicorn sets its logger's level itself, and so this is a filter.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_is_not_about_invalid_http)
-    request_lines = RequestLineFilter()
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.getLogger("local.host").setLevel(logging.INFO)
+    terminal_log = TerminalLogFilter()
     if sys.stdout.isatty():
-        logging.getLogger("chat.requests").addFilter(request_lines)
+        logging.getLogger("chat.requests").addFilter(terminal_log)
     try:
         _warn_of_unknown_settings()
         get_settings()
-        asyncio.run(_serve(options, request_lines))
+        asyncio.run(_serve(options, terminal_log))
     except ChatError as error:
         sys.exit(error.message)
     except SettingsError as error:
@@ -63,35 +67,24 @@ def _warn_of_unknown_settings() -> None:
         print(f"Warning: unknown settings in local.settings.json: {', '.join(unknown)}.", flush=True)
 
 
-async def _serve(options: ServiceOptions, request_lines: RequestLineFilter) -> None:
+async def _serve(options: ServiceOptions, terminal_log: TerminalLogFilter) -> None:
     supervisor = socket.socket(fileno=sys.stdin.fileno())
     supervisor.setblocking(False)
     ended = asyncio.create_task(_end(supervisor))
     worker = await Worker.start(APP_DIR)
-    prefix = route_prefix(APP_DIR)
-    base_path = f"/{prefix}" if prefix else ""
-    host = Host(
-        worker,
-        prefix,
-        LocalSettings.read(APP_DIR).Host,
-        homepage=f"{base_path}/{_PAGE}",
-        per_instance_concurrency=options.per_instance_concurrency,
-    )
+    host = Host(worker, _ROUTE_PREFIX, LocalSettings.read(APP_DIR).Host, homepage=_PAGE)
     url = await host.start(socket.socket(fileno=options.listener))
-    announced = asyncio.create_task(_announce(options, worker, url.replace("127.0.0.1", "localhost") + base_path))
-    stopped = asyncio.create_task(worker.stopped())
-    await asyncio.wait({ended, stopped, announced}, return_when=asyncio.FIRST_COMPLETED)
+    announced = asyncio.create_task(_announce(options, url.replace("127.0.0.1", "localhost")))
+    await asyncio.wait({ended, announced}, return_when=asyncio.FIRST_COMPLETED)
     if announced.done():
         announced.result()
         with suppress(BrokenPipeError):  # it is ending
             supervisor.send(b"\n")
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await ended
     announced.cancel()
-    request_lines.stopping = True
+    terminal_log.stopping = True
     await host.stop()
     await worker.stop()
-    if not ended.done():
-        sys.exit("The worker's web server has stopped.")
 
 
 async def _end(supervisor: socket.socket) -> None:
@@ -100,38 +93,41 @@ async def _end(supervisor: socket.socket) -> None:
         await asyncio.get_running_loop().sock_recv(supervisor, 1)
 
 
-async def _announce(options: ServiceOptions, worker: Worker, url: str) -> None:
+async def _announce(options: ServiceOptions, url: str) -> None:
     """Prints what there is to know about the service when its model server is ready."""
     upstream = options.upstream
     if upstream.local:
-        await loaded(upstream.url)
-    reachable = upstream.local or await can_connect(upstream.url)
-    print(f"Restarted, with {_model(upstream)}." if options.restarted else _banner(upstream, worker, url), flush=True)
-    if not reachable:
-        print(f"Warning: cannot connect to {upstream.url}. Requests fail until it can be reached.", flush=True)
+        await _model_loaded(upstream.url)
+    print(f"Restarted, with {_model(upstream)}." if options.restarted else _banner(upstream, url), flush=True)
+
+
+async def _model_loaded(url: str) -> None:
+    """Waits until llama.cpp's server has loaded its model."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            with suppress(aiohttp.ClientError):  # it does not listen yet
+                async with session.get(f"{url.removesuffix('/v1')}/health") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _model(upstream: Upstream) -> str:
     return f"{upstream.model}, on this machine" if upstream.local else f"{upstream.model} at {upstream.url}"
 
 
-def _banner(upstream: Upstream, worker: Worker, url: str) -> str:
-    routes = [f"  {function.name}: [{','.join(function.methods)}] {url}/{function.route}" for function in worker.functions]
+def _banner(upstream: Upstream, url: str) -> str:
     return "\n".join(
         [
             "",
-            f"Open {url}/{_PAGE}",
-            f"OpenAI clients: base URL {url}/v1",
+            f"Open {url}{_PAGE}",
+            f"OpenAI clients: base URL {url}/{_ROUTE_PREFIX}/v1",
             "",
             f"Model:   {_model(upstream)}",
             indent(upstream.reason, " " * 9),
-            f"Worker:  azure-functions-runtime {worker.version}",
-            "",
-            "Functions:",
-            *routes,
             "",
             "Try it:",
-            f"  curl -N {url}/chat -H 'content-type: application/json' -d '{QUESTION}'",
+            f"  curl -N {url}{_PAGE} -H 'content-type: application/json' -d '{QUESTION}'",
             "",
         ]
     )

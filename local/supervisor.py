@@ -2,42 +2,26 @@
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import closing, suppress
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Self
 
 from watchfiles import Change, awatch
 
-from local.model import LocalModel, ModelError, default_model
-from local.service_options import ServiceOptions
+from local.model import LocalModel, default_model
+from local.service_process import ServiceOptions, ServiceProcess
 from local.settings import APP_DIR, LocalSettings, SettingsError
-from local.upstream import Upstream, configured_upstream
+from local.upstream_choice import Upstream, configured_upstream
 
-_STOP_SECONDS = 0.3
-_UNAVAILABLE_SECONDS = 1
-_READ_BYTES = 65536
 _CODE = (APP_DIR / "chat", APP_DIR / "web")
 _CODE_SUFFIXES = {".py", ".json", ".html", ".css", ".js", ".svg"}
-_OTHER_SOURCES = {"function_app.py", "host.json", "local.settings.json"}
+_OTHER_SOURCES = {"function_app.py", "local.settings.json"}
 _NOT_CONFIGURED = (
     "No model server is configured. To use another model: make run MODEL=FILE.gguf,\n"
-    "or copy local.settings.json.sample to local.settings.json, and fill it in."
-)
-_NOT_SELECTED = (
-    "local.settings.json selects no model server. To use another model: make run MODEL=FILE.gguf,\n"
-    "or fill in OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT in it."
-)
-_ERROR = {"message": "The function app could not be loaded: see the terminal.", "type": "server_error"}
-_ERROR_BODY = json.dumps({"error": {**_ERROR, "code": None, "param": None}}).encode()
-_UNAVAILABLE = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-    b"Connection: close\r\n\r\n%b" % (len(_ERROR_BODY), _ERROR_BODY)
+    "or set OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT in local.settings.json (see the sample)."
 )
 
 
@@ -51,16 +35,11 @@ def main() -> None:
         "--port", type=_port, help="the port to listen on, 0 for any free one (default: Host.LocalHttpPort, or 7071)"
     )
     parser.add_argument("--model", type=Path, metavar="FILE.gguf", help="use this model, whichever is configured")
-    parser.add_argument(
-        "--per-instance-concurrency",
-        type=_positive,
-        metavar="N",
-        help="handle at most N requests at a time while others wait, as an instance of Flex Consumption does, where "
-        "1 is the default for Python (default: no limit)",
-    )
     options = parser.parse_args()
-    supervisor = Supervisor(options.port, options.model, options.per_instance_concurrency)
-    asyncio.run(supervisor.run())
+    model_file = options.model and options.model.expanduser().resolve()
+    if model_file and not model_file.is_file():
+        parser.error(f"there is no file {options.model}")
+    asyncio.run(Supervisor(options.port, model_file).run())
 
 
 class Supervisor:
@@ -69,15 +48,13 @@ class Supervisor:
     The socket and the model outlive the service, so that a restart refuses no connection and loads no model.
     """
 
-    def __init__(self, port: int | None, model_file: Path | None, per_instance_concurrency: int | None) -> None:
+    def __init__(self, port: int | None, model_file: Path | None) -> None:
         self._port = port
         self._model_file = model_file
-        self._per_instance_concurrency = per_instance_concurrency
         self._listener: socket.socket | None = None
         self._model: LocalModel | None = None
-        self._service: _Service | None = None
+        self._service: ServiceProcess | None = None
         self._restarted = False
-        self._responses: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serves until Ctrl-C or SIGTERM; raises `SystemExit`, with a message, if that fails."""
@@ -90,7 +67,7 @@ class Supervisor:
             while not stopped.done():
                 try:
                     await self._start()
-                except (SettingsError, ModelError) as error:
+                except SettingsError as error:
                     self._fail(str(error))
                 await self._wait(stopped, changed)
                 if changed.done():
@@ -103,7 +80,7 @@ class Supervisor:
             await self._stop_service()
 
     async def _start(self) -> None:
-        """Starts the service, and the model if one is needed; raises `SettingsError` and `ModelError`."""
+        """Starts the service, and the model if one is needed; raises `SettingsError`."""
         settings = LocalSettings.read(APP_DIR)
         if settings.ignored:
             print(f"Ignored in local.settings.json: {', '.join(settings.ignored)}.", flush=True)
@@ -113,17 +90,11 @@ class Supervisor:
         if not upstream:
             self._model = self._model or await LocalModel.start(self._model_file or default_model())
             variables = self._model.environment(variables)
-            default_reason = _NOT_SELECTED if (APP_DIR / "local.settings.json").exists() else _NOT_CONFIGURED
-            reason = "Set by --model." if self._model_file else default_reason
+            reason = "Set by --model." if self._model_file else _NOT_CONFIGURED
             upstream = Upstream(model=self._model.name, url=self._model.base_url, local=True, reason=reason)
-        options = ServiceOptions(
-            listener=self._listener.fileno(),
-            upstream=upstream,
-            restarted=self._restarted,
-            per_instance_concurrency=self._per_instance_concurrency,
-        )
+        options = ServiceOptions(listener=self._listener.fileno(), upstream=upstream, restarted=self._restarted)
         asyncio.get_running_loop().remove_reader(self._listener)  # from now on requests wait for the service
-        self._service = await _Service.start(options, variables)
+        self._service = await ServiceProcess.start(options, variables)
 
     async def _wait(self, stopped: asyncio.Task[bool], changed: asyncio.Task[str]) -> None:
         """Waits for a signal or a change; raises `SystemExit` if a process ends before."""
@@ -151,79 +122,20 @@ class Supervisor:
             self._service = None
 
     def _fail(self, message: str = "") -> None:
-        """Prints that a change is waited for, and responds to requests until then.
+        """Prints that a change is waited for, and closes the connections of requests until then.
 
         Raises `SystemExit` if the service has never been ready.
         """
-        if not self._restarted or not self._listener:
+        listener = self._listener
+        if not self._restarted or not listener:
             sys.exit(message or 1)
         print(f"{message}\nWaiting for a change.".lstrip(), flush=True)
-        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
-
-    def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        response = asyncio.create_task(_respond_unavailable(connection))
-        self._responses.add(response)
-        response.add_done_callback(self._responses.discard)
+        asyncio.get_running_loop().add_reader(listener, _disconnect, listener)
 
 
-class _Service:
-    """The process that serves.
-
-    Its standard input is a socket: what it sends through that means that it is ready, and the end of that ends it, so that
-    it does not outlive this process either.
-    """
-
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
-        self.process = process
-        self._control = control
-        self._ready = asyncio.create_task(asyncio.get_running_loop().sock_recv(control, 1))
-
-    @classmethod
-    async def start(cls, options: ServiceOptions, variables: Mapping[str, str]) -> Self:
-        """Starts the process, with these environment variables."""
-        control, standard_input = socket.socketpair()
-        control.setblocking(False)
-        with standard_input:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "local.serve", options.model_dump_json()),
-                cwd=APP_DIR,
-                env=variables,
-                stdin=standard_input.fileno(),
-                pass_fds=[options.listener],
-                process_group=0,  # Ctrl-C is for the supervisor
-            )
-        return cls(process, control)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it has been ready."""
-        return self._ready.done() and self._ready.result() != b""
-
-    async def stop(self) -> None:
-        """Ends the process; by SIGKILL if it does not end by itself soon."""
-        if not self._ready.done():
-            self._ready.cancel()
-            await asyncio.wait({self._ready})
-        self._control.close()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self.process.wait()
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
-
-
-async def _respond_unavailable(connection: socket.socket) -> None:
-    """Responds to a request, and reads it to its end: otherwise the client could lose the response."""
-    reader, writer = await asyncio.open_connection(sock=connection)
-    with closing(writer), suppress(OSError):  # the timeout is one, too
-        async with asyncio.timeout(_UNAVAILABLE_SECONDS):
-            await reader.read(_READ_BYTES)
-            writer.write(_UNAVAILABLE)
-            writer.write_eof()
-            while await reader.read(_READ_BYTES):
-                pass
+def _disconnect(listener: socket.socket) -> None:
+    """Closes the next connection."""
+    listener.accept()[0].close()
 
 
 def _listen(port: int) -> socket.socket:
@@ -254,10 +166,4 @@ def _is_source(_: Change, path: str) -> bool:
 def _port(text: str) -> int:
     if not text.isdecimal() or not int(text) <= 65535:
         raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError("must be a positive number")
     return int(text)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import azure_functions_runtime as runtime
@@ -56,15 +56,7 @@ class HttpFunction:
     function_id: str
     route: str
     methods: tuple[str, ...]
-    auth_level: str
     trigger: str
-
-
-class TraceContext(NamedTuple):
-    """The trace that an invocation belongs to: the values of W3C's `traceparent` and `tracestate`."""
-
-    trace_parent: str = ""
-    trace_state: str = ""
 
 
 class AppError(Exception):
@@ -77,9 +69,8 @@ class Worker:
     There can be one in a process: the runtime keeps its state in modules.
     """
 
-    def __init__(self, address: str, version: str, functions: list[HttpFunction], server: set[asyncio.Task[Any]]) -> None:
+    def __init__(self, address: str, functions: list[HttpFunction], server: set[asyncio.Task[Any]]) -> None:
         self.address = address
-        self.version = version
         self.functions = functions
         self._server = server
 
@@ -96,14 +87,9 @@ class Worker:
             raise AppError(init.result.exception.stack_trace or init.result.exception.message)
         metadata = await runtime.functions_metadata_request(None)
         functions = [_http_function(function) for function in metadata.function_metadata_results or ()]
-        address, version = init.capabilities["HttpUri"], init.worker_metadata.worker_version
-        worker = cls(address, version, functions, asyncio.all_tasks() - before)
+        worker = cls(init.capabilities["HttpUri"], functions, asyncio.all_tasks() - before)
         await worker._listening()
         return worker
-
-    async def stopped(self) -> None:
-        """Waits until the worker's web server has stopped."""
-        await asyncio.wait(self._server)
 
     async def stop(self) -> None:
         """Stops the worker's web server when it has sent its responses."""
@@ -111,13 +97,12 @@ class Worker:
         await asyncio.gather(*self._server)
 
     async def invoke(
-        self,
-        function: HttpFunction,
-        invocation_id: str,
-        route_params: Mapping[str, str],
-        trace: TraceContext | None = None,
+        self, function: HttpFunction, invocation_id: str, route_params: Mapping[str, str], trace_parent: str = ""
     ) -> None:
-        """Runs an invocation to its end. Its HTTP request, with its id, is to be sent to `address`."""
+        """Runs an invocation to its end. Its HTTP request, with its id, is to be sent to `address`.
+
+        `trace_parent` is the trace that it belongs to, W3C's `traceparent`.
+        """
         # The runtime reads only the route parameters of the trigger's data.
         http = _Message(method="", url="", headers={}, body=_Message(), params=route_params, query={})
         trigger = _ParameterBinding(name=function.trigger, data=_Message(http=http))
@@ -129,7 +114,7 @@ class Worker:
                         function_id=function.function_id,
                         input_data=[trigger],
                         trigger_metadata={},
-                        trace_context=_Message(**(trace or TraceContext())._asdict(), attributes={}),
+                        trace_context=_Message(trace_parent=trace_parent, trace_state="", attributes={}),
                         retry_context=_Message(retry_count=0, max_retry_count=0, exception=None),
                     )
                 )
@@ -156,6 +141,5 @@ def _http_function(metadata: Any) -> HttpFunction:  # noqa: ANN401 - the runtime
         function_id=metadata.function_id,
         route=trigger.get("route") or metadata.name,
         methods=tuple(str(method).upper() for method in trigger.get("methods") or ()),
-        auth_level=str(trigger.get("authLevel", "FUNCTION")),
         trigger=trigger["name"],
     )

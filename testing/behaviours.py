@@ -90,3 +90,37 @@ async def echoes(exchange: Exchange) -> None:
     else:
         message = {"role": "assistant", "content": text}
         await responds(200, {"object": "chat.completion", "choices": [{"index": 0, "message": message}]})(exchange)
+
+
+class ByLastMessage:
+    """Responds as set for the content of the request's last message, and to any other request with `default`."""
+
+    def __init__(self, default: Behaviour) -> None:
+        self.exchanges: dict[str, Exchange] = {}
+        self._default = default
+        self._behaviours: dict[str, list[Behaviour]] = {}
+        self._arrived = asyncio.Condition()
+
+    def set(self, message: str, *behaviours: Behaviour) -> None:
+        """Sets the behaviours for the requests with this message: each takes the next, the last one again and again."""
+        self._behaviours[message] = list(behaviours)
+
+    def remove(self, message: str) -> None:
+        """Removes what is known of this message."""
+        del self._behaviours[message]
+        self.exchanges.pop(message, None)
+
+    async def arrived(self, message: str) -> Exchange:
+        """Waits until a request with this message has arrived."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: message in self.exchanges)
+        return self.exchanges[message]
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Responds to a request."""
+        message = exchange.request.json["messages"][-1]["content"]
+        async with self._arrived:
+            self.exchanges[message] = exchange
+            self._arrived.notify_all()
+        behaviours = self._behaviours.get(message, [self._default])
+        await (behaviours.pop(0) if len(behaviours) > 1 else behaviours[0])(exchange)

@@ -53,9 +53,7 @@ class Service:
         if response.content_type == "text/event-stream":
             *events, rest = text.split("\n\n")
             assert rest == ""
-            assert all(event.startswith("data: ") and "\n" not in event for event in events)
-            data = [event.removeprefix("data: ") for event in events]
-            return response.status, [DONE if value == DONE else json.loads(value) for value in data]
+            return response.status, [_data(event) for event in events]
         assert response.content_type == "application/x-ndjson", (response.status, response.headers, text)
         assert text.endswith("\n")
         lines = text.removesuffix("\n").split("\n")
@@ -66,3 +64,12 @@ class Service:
         """Fails if a key, the endpoint or a stack trace is in a response or a log."""
         for secret in [*SECRETS, urlsplit(self.model_url).netloc, "Traceback", 'File "', "site-packages"]:
             assert secret not in text
+
+
+def _data(event: str) -> Any:
+    """The data of a server-sent event, which is named for its type if it has a name."""
+    *names, data = event.split("\n")
+    assert data.startswith("data: ")
+    value: Any = DONE if data == f"data: {DONE}" else json.loads(data.removeprefix("data: "))
+    assert names == [] or names == [f"event: {value['type']}"]
+    return value

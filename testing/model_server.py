@@ -1,44 +1,29 @@
-"""A fake model server over raw sockets that behaves as each test specifies: like OpenAI and Azure, and with every fault."""
+"""A fake model server that behaves as each test specifies: like OpenAI and Azure, and with every fault."""
 
 import asyncio
-import json
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Self, override
+
+from testing.http_connection import LAST_HTTP_CHUNK, Connection, Received, http_chunk
 
 type Behaviour = Callable[["Exchange"], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Received:
-    """A request as received."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, parsed."""
-        return json.loads(self.body)
 
 
 class Exchange:
     """One request and the response to it. `closed` is set when the client has closed the connection."""
 
-    def __init__(self, request: Received, writer: asyncio.StreamWriter, closed: asyncio.Event) -> None:
+    def __init__(self, request: Received, connection: Connection) -> None:
         self.request = request
-        self.closed = closed
+        self.closed = connection.closed
         self.finished = False
-        self._writer = writer
+        self._connection = connection
 
     async def send(self, data: bytes) -> None:
-        """Sends these bytes as they are."""
-        self._writer.write(data)
-        await self._writer.drain()
+        """Sends these bytes as they are; raises `ConnectionResetError` if the connection is closed."""
+        self._connection.transport.write(data)
+        await self._connection.drain()
 
     async def begin(self, status: int = 200, content_type: str = "text/event-stream", **headers: str) -> None:
         """Sends the head of a response whose body is chunked."""
@@ -49,12 +34,12 @@ class Exchange:
 
     async def chunk(self, data: bytes) -> None:
         """Sends a piece of the body, as one packet if the network allows it."""
-        await self.send(b"%x\r\n%b\r\n" % (len(data), data))
+        await self.send(http_chunk(data))
 
     async def end(self) -> None:
         """Ends the body as HTTP specifies, so that the connection can be reused."""
         self.finished = True
-        await self.send(b"0\r\n\r\n")
+        await self.send(LAST_HTTP_CHUNK)
 
     async def respond(self, status: int, body: bytes, content_type: str = "application/json", **headers: str) -> None:
         """Sends a complete response."""
@@ -65,37 +50,46 @@ class Exchange:
 
     def close(self) -> None:
         """Closes the connection with a FIN."""
-        self._writer.close()
+        self._connection.transport.close()
 
     def reset(self) -> None:
         """Closes the connection with a RST."""
-        sock = self._writer.get_extra_info("socket")
+        sock = self._connection.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        self._connection.transport.abort()
 
     async def wait_closed(self) -> None:
         """Sends nothing until the client closes the connection."""
         await self.closed.wait()
 
 
-class _Reader(asyncio.StreamReader):
-    """Sets `closed` at the end of the connection, whether or not anything reads from it."""
+class _Connection(Connection):
+    """Responds to one request after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: "ModelServer") -> None:
         super().__init__()
-        self.closed = asyncio.Event()
+        self._server = server
+        self._turn = asyncio.Lock()
 
-    def feed_eof(self) -> None:
-        self.closed.set()
-        super().feed_eof()
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._server.connections += 1
 
-    def set_exception(self, exc: Exception) -> None:
-        self.closed.set()
-        super().set_exception(exc)
+    @override
+    def request_received(self, request: Received) -> None:
+        self._server.start_task(self._respond(Exchange(request, self)))
+
+    async def _respond(self, exchange: Exchange) -> None:
+        try:
+            async with self._turn:
+                await self._server.respond(exchange)
+        except ConnectionError:
+            exchange.close()
 
 
 class ModelServer:
-    """Listens on a free port of this machine; each request takes the next behaviour, the last one again and again."""
+    """Listens on a port of this machine; each request takes the next behaviour, the last one again and again."""
 
     def __init__(self) -> None:
         self.requests: list[Received] = []
@@ -114,9 +108,7 @@ class ModelServer:
         """A server that listens on a port, by default on any free one."""
         server = cls()
         loop = asyncio.get_running_loop()
-        server._server = await loop.create_server(
-            lambda: asyncio.StreamReaderProtocol(_Reader(), server._serve), "127.0.0.1", port
-        )
+        server._server = await loop.create_server(lambda: _Connection(server), "127.0.0.1", port)
         return server
 
     @property
@@ -132,6 +124,7 @@ class ModelServer:
     async def stop(self) -> None:
         """Closes the port and every connection."""
         self._server.close()
+        self._server.close_clients()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -146,22 +139,14 @@ class ModelServer:
         """Waits until no response is under way."""
         await self._idle.wait()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        assert isinstance(reader, _Reader)
+    def start_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Starts a task that ends with the server."""
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self.connections += 1
-        try:
-            while request := await _read_request(reader):
-                await self._respond(Exchange(request, writer, reader.closed))
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
 
-    async def _respond(self, exchange: Exchange) -> None:
+    async def respond(self, exchange: Exchange) -> None:
+        """Responds to a request with the next behaviour."""
         self.requests.append(exchange.request)
         behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
         self.open_exchanges += 1
@@ -178,15 +163,3 @@ class ModelServer:
             self.open_exchanges -= 1
             if not self.open_exchanges:
                 self._idle.set()
-
-
-async def _read_request(reader: asyncio.StreamReader) -> Received | None:
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
-    first, *lines = head.decode("latin-1").strip().split("\r\n")
-    method, path, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Received(method, path, headers, body)

@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from local.settings import APP_DIR
-
 
 def install(package: str, folder: Path) -> Path:
     """Installs a package in a folder and returns the folder."""
@@ -18,9 +16,9 @@ def install(package: str, folder: Path) -> Path:
     return folder
 
 
-async def run_client(folder: Path, script: str, *arguments: str) -> list[Any]:
-    """Runs a script of tests/service with the package in the folder and returns the lines of JSON that it prints."""
-    shutil.copy(APP_DIR / "tests" / "service" / script, folder)
-    process = await asyncio.create_subprocess_exec("node", str(folder / script), *arguments, stdout=asyncio.subprocess.PIPE)
+async def run_client(folder: Path, script: Path, *arguments: str) -> list[Any]:
+    """Runs a script with the package in the folder and returns the lines of JSON that it prints."""
+    copy = shutil.copy(script, folder)
+    process = await asyncio.create_subprocess_exec("node", copy, *arguments, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return [json.loads(line) for line in output.splitlines()]

@@ -21,14 +21,13 @@ from pathlib import Path
 import aiohttp
 
 from chat.upstream.client import get_client
-from local.host import Host
 from local.settings import APP_DIR, HostSection
-from local.worker import Worker
-from testing.behaviours import responds, stalls_after, streams
+from testing.behaviours import ByLastMessage, responds, stalls_after, streams
 from testing.chat_completions import COMPLETION, OPENAI
 from testing.chat_completions import event as sse
 from testing.faults import COMPLETED, FAULTS, SIZE_LIMIT, STREAMED, Fault
-from testing.model_server import Behaviour, Exchange, ModelServer
+from testing.local_service import local_service
+from testing.model_server import ModelServer
 
 MAX_GROWTH = 64 * 1024
 CLIENTS = 20
@@ -54,9 +53,9 @@ class Soak:
         self.wrong: list[str] = []
         self._url = f"{url}/api/chat"
         self._session = session
-        self._plans: dict[str, Behaviour] = {}
+        self._behaviours = ByLastMessage(STALLS)  # for a client that has disconnected before its request arrives
         self._sent = 0
-        model.respond_with(self._behave)
+        model.respond_with(self._behaviours)
 
     async def run(self, seconds: float) -> None:
         """Keeps `CLIENTS` clients busy for so long."""
@@ -64,10 +63,6 @@ class Soak:
         async with asyncio.TaskGroup() as group:
             for _ in range(CLIENTS):
                 group.create_task(self._send_until(until))
-
-    async def _behave(self, exchange: Exchange) -> None:
-        question = exchange.request.json["messages"][1]["content"]
-        await self._plans.get(question, STALLS)(exchange)  # the client may have disconnected already
 
     async def _send_until(self, until: float) -> None:
         while time.monotonic() < until:
@@ -82,10 +77,10 @@ class Soak:
                     await self._send(question, random.choice(QUICK))
                 case "disconnect":
                     await self._disconnect(question)
-            del self._plans[question]
+            self._behaviours.remove(question)
 
     async def _send(self, question: str, fault: Fault) -> None:
-        self._plans[question] = fault.behaviours[0]
+        self._behaviours.set(question, fault.behaviours[0])
         body = {"messages": [{"content": question}], "stream": not fault.complete}
         async with self._session.post(self._url, json=body) as response:
             await response.read()
@@ -94,7 +89,7 @@ class Soak:
             self.wrong.append(f"{fault}: {response.status}")
 
     async def _disconnect(self, question: str) -> None:
-        self._plans[question] = STALLS
+        self._behaviours.set(question, STALLS)
         body = {"messages": [{"content": question}]}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(random.uniform(0, 0.05)), self._session.post(self._url, json=body) as response:
@@ -139,7 +134,7 @@ def held_bytes() -> dict[str, int]:
         # Of each invocation, the runtime keeps two events and the id.
         f"{os.sep}asyncio{os.sep}locks.py": "Microsoft's runtime",
         f"{os.sep}uuid.py": "Microsoft's runtime",
-        f"{APP_DIR / 'tests'}{os.sep}": "the soak",
+        f"{APP_DIR / 'testing'}{os.sep}": "the soak",
         f"{APP_DIR / 'local'}{os.sep}": "the local host",
     }
     held: dict[str, int] = defaultdict(int)
@@ -169,10 +164,8 @@ async def soak(minutes: float) -> bool:
     model = await ModelServer.start()
     os.environ["OPENAI_BASE_URL"] = model.url
     tracemalloc.start()
-    worker = await Worker.start(APP_DIR)
-    host = Host(worker, "api", HostSection())
-    url = await host.start(0)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=1)) as session:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)
+    async with local_service(HostSection()) as url, aiohttp.ClientSession(connector=connector) as session:
         load = Soak(url, model, session)
         with discarded_stdout():
             await load.run(WARM_UP_SECONDS)
@@ -180,8 +173,6 @@ async def soak(minutes: float) -> bool:
             load.counts.clear()
             await load.run(minutes * 60)
             after = await when_idle(model)
-    await host.stop()
-    await worker.stop()
     await model.stop()
     return report(load, before, after)
 

@@ -13,10 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from chat.settings import Settings, get_settings
 from chat.telemetry.log_writer import flush
 from chat.upstream.client import get_client
-from local.host import Host
-from local.settings import APP_DIR, HostSection
-from local.worker import Worker
+from chat.upstream.learned import learned
+from local.settings import HostSection
 from testing.client import Logged, Service
+from testing.local_service import local_service
 from testing.model_server import ModelServer
 
 # How long an example takes says nothing on a machine that does other work too.
@@ -26,11 +26,8 @@ hypothesis_settings.load_profile("untimed")
 
 @pytest.fixture(scope="session")
 async def host_url() -> AsyncIterator[str]:
-    worker = await Worker.start(APP_DIR)
-    host = Host(worker, "api", HostSection(CORS="https://good.example"))
-    yield await host.start(0)
-    await host.stop()
-    await worker.stop()
+    async with local_service(HostSection(CORS="https://good.example")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -66,6 +63,7 @@ async def configure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[.
             clients.append(get_client())
         get_client.cache_clear()
         get_settings.cache_clear()
+        learned.cache_clear()
 
     def configure(**environment: str) -> None:
         forget()

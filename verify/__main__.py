@@ -1,4 +1,4 @@
-"""Checks a running instance against the contract, and prints a line per check: `make verify [URL=…] [KEY=…]`."""
+"""Checks a running instance against the contract, and prints a line per check: `make verify [PORT=…] [URL=…] [KEY=…]`."""
 
 import argparse
 import asyncio
@@ -12,6 +12,7 @@ import httpx2
 import openai
 
 from verify.checks import CHECKS, Check
+from verify.faults import fault_checks
 from verify.instance import CheckFailed, CheckSkipped, Instance
 
 _CHECK_SECONDS = 150
@@ -21,7 +22,8 @@ _WIDTH = 60
 def main() -> None:
     """Exits with 1 if a check fails, and with 2 if the instance cannot be reached."""
     parser = argparse.ArgumentParser(prog="python -m verify", description=__doc__)
-    parser.add_argument("--url", default="http://localhost:7071", help="the address of the instance, without a path")
+    parser.add_argument("--url", default="", help="the address of the instance, without a path")
+    parser.add_argument("--port", type=int, default=7071, help="its port, if it runs on this machine and there is no --url")
     parser.add_argument("--key", default="", help="its function key")
     parser.add_argument("--api-key", default="", help="one of its CHAT_API_KEYS, for the v1 routes")
     parser.add_argument(
@@ -32,24 +34,22 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="run only the checks whose names contain this text")
     options = parser.parse_args()
-    instance = Instance(options.url, options.key, options.api_key)
+    instance = Instance(options.url or f"http://localhost:{options.port}", options.key, options.api_key)
     sys.exit(asyncio.run(_verify(instance, options.fake_model_port, options.only)))
 
 
 async def _verify(instance: Instance, fake_model_port: int | None, only: str) -> int:
     checks = dict(CHECKS)
     if fake_model_port:
-        # Only for this, so that an installed instance can be checked without the tests.
-        from testing.model_server import ModelServer  # noqa: PLC0415
-        from verify.faults import FakeModel, fault_checks  # noqa: PLC0415
-
-        checks |= fault_checks(FakeModel(await ModelServer.start(fake_model_port)))
+        checks |= await fault_checks(fake_model_port)
     checks = {name: check for name, check in checks.items() if only in name}
     print(f"Checking {instance.url}\n", flush=True)
     try:
         await instance.get("openapi.json")
     except httpx2.TransportError as error:
         print(f"It cannot be reached: {_cause(error)}.")
+        if instance.url.startswith("http://localhost:"):
+            print("If the service has another port: make verify PORT=7072")
         return 2
     started = monotonic()
     outcomes = [await _run(name, check, instance) for name, check in checks.items()]

@@ -10,15 +10,14 @@ from starlette.types import Receive, Scope, Send
 
 from chat.api.auth import authenticate
 from chat.api.body import discard_body, read_body
+from chat.api.completion import AnyCompletion, UpstreamRequest, open_completion, prepare
 from chat.api.disconnect import DisconnectWatcher
 from chat.api.response_writer import ResponseWriter, error_headers
 from chat.errors import ChatError, InvalidResponse
 from chat.formats.wire_format import WireFormat
 from chat.settings import Settings, get_settings
 from chat.telemetry.request_log import RequestLog
-from chat.upstream.completion import Completion, request_completion
 from chat.upstream.errors import to_chat_error
-from chat.upstream.request_body import encode_request_body
 
 
 class CompletionResponse(Response):
@@ -47,7 +46,7 @@ async def _handle(
     request: Request, wire_format: WireFormat, context: func.Context, send: Send, *, takes_api_key: bool
 ) -> None:
     log = RequestLog(context.invocation_id, context.function_name, context.trace_context.trace_parent)
-    writer = ResponseWriter(send, {"x-request-id": context.invocation_id})
+    writer = ResponseWriter(send, {"x-request-id": context.invocation_id, **wire_format.headers})
     settings: Settings | None = None
     body_received = False
     try:
@@ -56,12 +55,11 @@ async def _handle(
             log.set_client(authenticate(request.headers, settings.api_keys))
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
-        upstream_body, stream = _translate_request(body, wire_format, settings)
+        upstream_request, stream = _parse_request(body, wire_format, settings, log)
         del body  # the encoded request is enough memory
-        log.set_request(settings, stream=stream)
         async with (
             DisconnectWatcher(request.receive) as watcher,
-            request_completion(upstream_body, settings) as completion,
+            open_completion(upstream_request, settings, client_retries=wire_format.client_retries) as completion,
         ):
             if stream:
                 await _send_stream(completion, wire_format, writer, watcher, log)
@@ -84,31 +82,38 @@ async def _handle(
         log.write()
 
 
-def _translate_request(body: bytes, wire_format: WireFormat, settings: Settings) -> tuple[bytes, bool]:
-    """Returns the body of the request to the model server, and whether the client requests a stream.
+def _parse_request(
+    body: bytes, wire_format: WireFormat, settings: Settings, log: RequestLog
+) -> tuple[UpstreamRequest, bool]:
+    """Returns the request to the model server, and whether the client requests a stream.
 
     What the request was parsed to is not kept while the model server responds: it can take 25 times as much memory.
     """
     request = wire_format.parse_request(body, settings.chat_max_messages)
-    return encode_request_body(request, settings), request.stream
+    log.set_request(settings, request)
+    return prepare(request, settings), request.stream
 
 
 async def _send_stream(
-    completion: Completion, wire_format: WireFormat, writer: ResponseWriter, watcher: DisconnectWatcher, log: RequestLog
+    completion: AnyCompletion,
+    wire_format: WireFormat,
+    writer: ResponseWriter,
+    watcher: DisconnectWatcher,
+    log: RequestLog,
 ) -> None:
     # Nothing is sent before the first chunk: until then an error has a status of its own.
-    chunks = await completion.read_chunks()
+    chunks = await completion.read()
     if not chunks:
         raise InvalidResponse("a stream without a chunk")
     log.set_first_chunk()
     await writer.start(200, {"content-type": wire_format.stream_media_type})
     try:
         while chunks:
-            if content := wire_format.encode_chunks(chunks):
+            if content := wire_format.encode_stream(chunks):
                 await writer.write(content)
-            chunks = await completion.read_chunks()
+            chunks = await completion.read()
     finally:
-        log.set_chunk_count(completion.chunk_count)
+        log.set_chunk_count(completion.count)
     watcher.stop()
     await writer.end(wire_format.encode_stream_end())
 

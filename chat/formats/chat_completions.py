@@ -5,6 +5,7 @@ See https://platform.openai.com/docs/api-reference/chat/create. To forward one m
 """
 
 import re
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from chat.completion_request import CompletionRequest
 from chat.errors import ChatError, InvalidRequest
-from chat.formats.validation import validate
+from chat.formats.framing import EVENT_STREAM
+from chat.formats.validation import Object, StringOrObject, validate
 from chat.formats.wire_format import openai_error
 from chat.json_scan import decode_object
 
@@ -40,12 +42,6 @@ def _check_string_or_list(value: object) -> object:
     return value
 
 
-def _check_string_or_object(value: object) -> object:
-    if not isinstance(value, str | dict):
-        raise ValueError("Input should be a string or an object")
-    return value
-
-
 def _check_content(value: object) -> object:
     parts = value if isinstance(value, list) else []
     if not (value is None or isinstance(value, str | list)) or not all(
@@ -56,9 +52,7 @@ def _check_content(value: object) -> object:
 
 
 type StringOrList = Annotated[Any, AfterValidator(_check_string_or_list)]
-type StringOrObject = Annotated[Any, AfterValidator(_check_string_or_object)]
 type Content = Annotated[Any, AfterValidator(_check_content)]
-type Object = dict[str, Any]
 
 
 class ForwardedParameters(BaseModel):
@@ -138,7 +132,9 @@ _KNOWN_PARAMETERS = {*ChatCompletionsRequest.model_fields, *UNSUPPORTED_PARAMETE
 class ChatCompletionsFormat:
     """Chat Completions, streamed as server-sent events."""
 
-    stream_media_type = "text/event-stream"
+    stream_media_type = EVENT_STREAM.media_type
+    headers: Mapping[str, str] = {}
+    client_retries = True
 
     def __init__(self) -> None:
         self._include_usage = False
@@ -148,10 +144,9 @@ class ChatCompletionsFormat:
         request, self._include_usage = _parse_request(body, max_messages)
         return request
 
-    def encode_chunks(self, chunks: list[bytes]) -> bytes:
+    def encode_stream(self, chunks: list[bytes]) -> bytes:
         """Encodes each chunk as an event, except those without a choice, which clients do not expect."""
-        sent = [chunk for chunk in chunks if self._is_sent(chunk)]
-        return b"data: " + b"\n\ndata: ".join(sent) + b"\n\n" if sent else b""
+        return EVENT_STREAM.frame([chunk for chunk in chunks if self._is_sent(chunk)])
 
     def encode_completion(self, completion: bytes) -> bytes:
         """Returns the completion as received."""
@@ -163,11 +158,11 @@ class ChatCompletionsFormat:
 
     def encode_stream_error(self, error: ChatError) -> bytes:
         """Encodes the error object as an event."""
-        return b"data: %b\n\n" % openai_error(error)
+        return EVENT_STREAM.frame([openai_error(error)])
 
     def encode_stream_end(self) -> bytes:
         """Returns the event that ends a stream."""
-        return b"data: [DONE]\n\n"
+        return EVENT_STREAM.end
 
     def _is_sent(self, chunk: bytes) -> bool:
         """Whether the chunk has a choice, or usage that the client requested."""

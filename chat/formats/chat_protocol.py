@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationInfo, fie
 
 from chat.completion_request import CompletionRequest
 from chat.errors import ChatError, InvalidRequest
+from chat.formats.framing import lines_or_events
 from chat.formats.validation import validate
 from chat.formats.wire_format import encode_json
 from chat.json_scan import NULL, parse
@@ -50,11 +51,14 @@ class ProtocolRequest(BaseModel):
 
 
 class ProtocolFormat:
-    """The AI Chat Protocol, for a streamed or a complete response."""
+    """The format for a request with this `Accept` header, for a streamed or a complete response."""
 
-    stream_media_type = "application/jsonl"
+    client_retries = False
 
-    def __init__(self, *, stream: bool) -> None:
+    def __init__(self, accept: str, *, stream: bool) -> None:
+        self._framing = lines_or_events(accept, "application/jsonl")
+        self.stream_media_type = self._framing.media_type
+        self.headers = {"vary": "Accept"} if stream else {}
         self._stream = stream
         self._started = False
         self._session = b""
@@ -70,15 +74,15 @@ class ProtocolFormat:
                 raise InvalidRequest("sessionState: a number is too large.", param="sessionState") from None
         return CompletionRequest([message.model_dump() for message in request.messages], self._stream)
 
-    def encode_chunks(self, chunks: list[bytes]) -> bytes:
-        """Encodes a delta as a line: first the role, with the session state, and then the content."""
-        lines: list[bytes] = []
+    def encode_stream(self, chunks: list[bytes]) -> bytes:
+        """Encodes a delta as a line or an event: first the role, with the session state, and then the content."""
+        deltas: list[bytes] = []
         if not self._started:
             self._started = True
-            lines.append(b'{"delta":{"role":"assistant"}%b}\n' % self._session)
+            deltas.append(b'{"delta":{"role":"assistant"}%b}' % self._session)
         contents = (_text(chunk, "delta") for chunk in chunks)
-        lines += [encode_json({"delta": {"content": content}}) + b"\n" for content in contents if content]
-        return b"".join(lines)
+        deltas += [encode_json({"delta": {"content": content}}) for content in contents if content]
+        return self._framing.frame(deltas)
 
     def encode_completion(self, completion: bytes) -> bytes:
         """Encodes the message, with the session state."""
@@ -90,12 +94,12 @@ class ProtocolFormat:
         return encode_json({"error": {"code": error.code or error.type, "message": error.message}})
 
     def encode_stream_error(self, error: ChatError) -> bytes:
-        """Encodes the error object as the last line."""
-        return self.encode_error(error) + b"\n"
+        """Encodes the error object as the last line or event."""
+        return self._framing.frame([self.encode_error(error)])
 
     def encode_stream_end(self) -> bytes:
-        """Returns nothing: each line has ended with a line feed."""
-        return b""
+        """Returns nothing, or the event `[DONE]`."""
+        return self._framing.end
 
 
 class _Message(Struct):

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
 
 from chat.errors import InvalidRequest, field_path
 
@@ -20,6 +20,16 @@ _BOM = b"\xef\xbb\xbf"
 
 # Escaped backslashes and pairs of surrogates are in the group, lone surrogates are not.
 _SURROGATES = re.compile(rb"((?:\\\\)+|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
+
+
+def _check_string_or_object(value: object) -> object:
+    if not isinstance(value, str | dict):
+        raise ValueError("Input should be a string or an object")
+    return value
+
+
+type Object = dict[str, Any]
+type StringOrObject = Annotated[Any, AfterValidator(_check_string_or_object)]
 
 
 class Message(BaseModel):
@@ -40,7 +50,9 @@ class Conversation(BaseModel):
     messages: Annotated[list[Message], Field(min_length=1), FailFast()]
 
 
-def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tuple[dict[str, Any], T]:
+def validate[T: BaseModel](
+    model: type[T], body: bytes, max_messages: int, messages_key: str = "messages"
+) -> tuple[dict[str, Any], T]:
     """Returns a body as received and as the model; raises `InvalidRequest`, which names the first invalid field."""
     try:
         value = _parse(body.removeprefix(_BOM))
@@ -48,9 +60,9 @@ def validate[T: BaseModel](model: type[T], body: bytes, max_messages: int) -> tu
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The body is not a JSON object.")
-    messages = value.get("messages")
+    messages = value.get(messages_key)
     if isinstance(messages, list) and len(messages) > max_messages:
-        raise InvalidRequest(f"messages: Input should have at most {max_messages} items.", param="messages")
+        raise InvalidRequest(f"{messages_key}: Input should have at most {max_messages} items.", param=messages_key)
     try:
         return value, model.model_validate(value)
     except ValidationError as error:

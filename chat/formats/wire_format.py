@@ -1,6 +1,7 @@
 """What every wire format implements, and the JSON that several of them share."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from chat.completion_request import CompletionRequest
@@ -13,11 +14,18 @@ class WireFormat(Protocol):
     stream_media_type: str
     """The media type of a streamed response."""
 
+    client_retries: bool
+    """Whether clients of this format repeat a failed request by themselves, so that the service does not."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of every response in this format."""
+
     def parse_request(self, body: bytes, max_messages: int) -> CompletionRequest:
         """Parses the body of the request; raises `InvalidRequest`."""
 
-    def encode_chunks(self, chunks: list[bytes]) -> bytes:
-        """Encodes chunks of a streamed response; the result may be empty. Raises `InvalidResponse`."""
+    def encode_stream(self, chunks: list[bytes]) -> bytes:
+        """Encodes the next chunks, or events, of a streamed response; the result may be empty. Raises `InvalidResponse`."""
 
     def encode_completion(self, completion: bytes) -> bytes:
         """Encodes the body of a complete response; raises `InvalidResponse`."""

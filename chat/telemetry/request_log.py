@@ -10,6 +10,7 @@ import traceback
 from time import perf_counter
 from typing import Any
 
+from chat.completion_request import CompletionRequest
 from chat.errors import ChatError, InternalError
 from chat.metadata import Metadata
 from chat.redaction import has_secret
@@ -39,13 +40,14 @@ class RequestLog:
         """Records the name of the client's API key, if it has one."""
         self._attributes["api_key_name"] = api_key_name
 
-    def set_request(self, settings: Settings, *, stream: bool) -> None:
+    def set_request(self, settings: Settings, request: CompletionRequest) -> None:
         """Records the valid request, and the model to which it is sent."""
         self._secrets = settings.secrets
         self._attributes |= {
             "gen_ai.provider.name": _PROVIDER_NAMES[settings.provider],
             "gen_ai.request.model": settings.model,
-            "gen_ai.request.stream": stream,
+            "gen_ai.request.stream": request.stream,
+            "openai.api.type": request.api,
         }
 
     def set_first_chunk(self) -> None:

@@ -52,7 +52,7 @@ class ChunkDecoder:
     """
 
     def __init__(self) -> None:
-        self.chunk_count = 0
+        self.count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -78,7 +78,7 @@ class ChunkDecoder:
             if received:  # a body may end in the middle of an event: see `end`
                 self.error = error
         if chunks:
-            self.chunk_count += len(chunks)
+            self.count += len(chunks)
             self._last = chunks[-1]
         return chunks
 
@@ -152,3 +152,19 @@ def _repair_choice(choice: dict[str, Any]) -> None:
     for index, call in enumerate(calls if isinstance(calls, list) else []):
         if isinstance(call, dict):
             call.setdefault("index", index)
+
+
+def check_completion(body: bytes) -> Metadata:
+    """Returns the metadata of a complete `chat.completion`; raises `UpstreamErrorObject` or `InvalidResponse`."""
+    keys = find_keys(body)
+    if not bytes(keys.choices).startswith(b"["):
+        raise InvalidResponse("an object that is not a chat.completion")
+    metadata = Metadata()
+    metadata.update(keys)
+    return metadata
+
+
+def completion_as_event_stream(body: bytes) -> bytes:
+    """A complete `chat.completion` as a stream, which has messages for deltas; raises what `check_completion` raises."""
+    check_completion(body)
+    return b"data: %b\n\ndata: [DONE]\n\n" % b" ".join(body.splitlines())

@@ -1,23 +1,30 @@
-"""Requests a completion from the model server and reads its response."""
+"""Requests a completion from the model server, in either of OpenAI's APIs, and reads its response."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import httpx2
+import openai
 from openai import AsyncStream, RequestOptions
 
+from chat.completion_request import Api
 from chat.errors import InvalidResponse
-from chat.json_scan import find_keys
 from chat.metadata import Metadata
 from chat.settings import Settings
-from chat.upstream.chunks import ChunkDecoder
+from chat.upstream.chunks import ChunkDecoder, check_completion, completion_as_event_stream
 from chat.upstream.client import get_client
 from chat.upstream.idle_timeout import IdleTimeout
+from chat.upstream.learned import learned, rejects_stream_options
+from chat.upstream.request_body import remove_stream_options
+from chat.upstream.response_events import ResponseEventDecoder, check_response
 
 _MAX_COMPLETION_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 1.0
-_REQUEST_OPTIONS = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
+_CONNECT_RETRIES = 2
+_CONNECT_RETRY_SECONDS = 0.2
+
+_PATHS: dict[Api, str] = {"chat_completions": "/chat/completions", "responses": "/responses"}
 
 
 class _ResponseStream(AsyncStream[object]):
@@ -30,22 +37,24 @@ class _ResponseStream(AsyncStream[object]):
 class Completion:
     """A completion whose response has begun. `metadata` is complete at its end."""
 
-    def __init__(self, read: Callable[[], Awaitable[bytes]], idle_timeout: IdleTimeout) -> None:
+    def __init__(self, api: Api, read: Callable[[], Awaitable[bytes]], idle_timeout: IdleTimeout) -> None:
         self.metadata = Metadata()
+        self._api = api
         self._read = read
         self._idle_timeout = idle_timeout
-        self._decoder = ChunkDecoder()
+        self._decoder = ChunkDecoder() if api == "chat_completions" else ResponseEventDecoder()
+        self._begun = False
 
     @property
-    def chunk_count(self) -> int:
-        """How many chunks have been read."""
-        return self._decoder.chunk_count
+    def count(self) -> int:
+        """How many chunks or events have been read."""
+        return self._decoder.count
 
-    async def read_chunks(self) -> list[bytes]:
-        """Returns the chunks that have arrived, at least one, each a JSON object on one line; none at the end.
+    async def read(self) -> list[bytes]:
+        """Returns the chunks or events that have arrived, at least one, each a JSON object on one line; none at the end.
 
         Raises `UpstreamErrorObject`, `InvalidResponse`, `IncompleteResponse`, `httpx2.ReadError` or `httpx2.DecodingError`,
-        after all chunks that arrived before have been returned.
+        after all that arrived before have been returned.
         """
         decoder = self._decoder
         self._idle_timeout.start()
@@ -53,9 +62,13 @@ class Completion:
             if decoder.error:
                 raise decoder.error
             received = await self._read()
-            if chunks := decoder.feed(received):
-                self._idle_timeout.stop()  # only a chunk stops the clock, not a comment
-                return chunks
+            if received and not self._begun:
+                self._begun = True
+                if received.lstrip().startswith(b"{"):  # not server-sent events: the server ignores `stream`
+                    received = self._as_event_stream(await self._read_to_end(received))
+            if objects := decoder.feed(received):
+                self._idle_timeout.stop()  # only a chunk or an event stops the clock, not a comment
+                return objects
             if not received and not decoder.error:
                 break
         self._idle_timeout.stop()
@@ -63,26 +76,35 @@ class Completion:
         return []
 
     async def read_complete(self) -> bytes:
-        """Returns the one `chat.completion` object of a complete response.
+        """Returns the one `chat.completion` or `response` object of a complete response.
 
         Raises `UpstreamErrorObject`, `InvalidResponse`, `httpx2.ReadError` or `httpx2.DecodingError`.
         """
-        received = bytearray()
+        body = await self._read_to_end(b"")
+        self._idle_timeout.stop()
+        self.metadata = check_completion(body) if self._api == "chat_completions" else check_response(body)
+        return body
+
+    async def _read_to_end(self, begin: bytes) -> bytes:
+        received = bytearray(begin)
         while data := await self._read():
             received += data
             if len(received) > _MAX_COMPLETION_BYTES:
                 raise InvalidResponse(f"a completion of more than {_MAX_COMPLETION_BYTES} bytes")
-        self._idle_timeout.stop()
-        body = bytes(received)
-        keys = find_keys(body)
-        if not bytes(keys.choices).startswith(b"["):
-            raise InvalidResponse("an object that is not a chat.completion")
-        self.metadata.update(keys)
-        return body
+        return bytes(received)
+
+    def _as_event_stream(self, body: bytes) -> bytes:
+        """The event stream that a server would have sent instead of this body."""
+        if self._api == "chat_completions":
+            return completion_as_event_stream(body)
+        check_response(body)
+        raise InvalidResponse("a complete response instead of a stream")
 
 
 @asynccontextmanager
-async def request_completion(body: bytes, settings: Settings) -> AsyncGenerator[Completion]:
+async def request_completion(
+    body: bytes, api: Api, settings: Settings, *, client_retries: bool
+) -> AsyncGenerator[Completion]:
     """Requests a completion; leaving the block, by an exception or a cancellation too, closes the request.
 
     Raises `UpstreamTimeout` if the model server takes longer than `CHAT_TIMEOUT` seconds for the first chunk, for any next
@@ -91,22 +113,56 @@ async def request_completion(body: bytes, settings: Settings) -> AsyncGenerator[
     """
     async with IdleTimeout(settings.chat_timeout) as idle_timeout:
         idle_timeout.start()
-        # The SDK's own `create` would make typed copies first: a quarter of the time to the first chunk of 200 requests.
-        stream = await get_client().post(
-            "/chat/completions",
-            content=body,
-            cast_to=object,
-            options=_REQUEST_OPTIONS,
-            stream=True,  # in any case: this module reads the response, not the SDK
-            stream_cls=_ResponseStream,
-        )
-        response = stream.response
+        response = await _send(body, api, client_retries=client_retries)
         read: Callable[[], Awaitable[bytes]] = response.extensions["read"]
         try:
-            yield Completion(read, idle_timeout)
+            yield Completion(api, read, idle_timeout)
             await _drain(read)
         finally:
             await response.aclose()
+
+
+async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
+    """Sends the request; without `stream_options` if the model server rejects them."""
+    without_stream_options = remove_stream_options(body)
+    if learned().rejects_stream_options:
+        body = without_stream_options
+    try:
+        return await _post(body, api, client_retries=client_retries)
+    except openai.APIStatusError as error:
+        if body == without_stream_options or not rejects_stream_options(error):
+            raise
+    response = await _post(without_stream_options, api, client_retries=client_retries)
+    learned().rejects_stream_options = True
+    return response
+
+
+async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
+    """Posts the body; the OpenAI SDK retries unless the client does.
+
+    A connection that could not be made is retried in any case: nothing has been sent.
+    """
+    options = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
+    if client_retries:
+        options["max_retries"] = 0
+    for retry in range(_CONNECT_RETRIES + 1):
+        try:
+            # The SDK's own `create` would make typed copies first: a quarter of the time to the first chunk of 200 requests.
+            stream = await get_client().post(
+                _PATHS[api],
+                content=body,
+                cast_to=object,
+                options=options,
+                stream=True,  # in any case: this module reads the response, not the SDK
+                stream_cls=_ResponseStream,
+            )
+        except openai.APIConnectionError as error:
+            if not client_retries or retry == _CONNECT_RETRIES or not isinstance(error.__cause__, httpx2.ConnectError):
+                raise
+            await asyncio.sleep(_CONNECT_RETRY_SECONDS)
+        else:
+            return stream.response
+    raise AssertionError
 
 
 async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:

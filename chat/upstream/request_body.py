@@ -7,12 +7,36 @@ from chat.completion_request import CompletionRequest
 from chat.errors import InvalidRequest
 from chat.settings import Settings
 
+_STREAM_OPTIONS = {"stream_options": {"include_usage": True}}
+_ENCODED_STREAM_OPTIONS = b',"stream_options":{"include_usage":true}}'
+
 _OTHER_LIMITS = ("max_length", "max_new_tokens", "n_predict", "num_predict")
 """Parameters of compatible servers that would lift `max_tokens`."""
 
 
-def encode_request_body(request: CompletionRequest, settings: Settings) -> bytes:
-    """Encodes the request to the model server, with the system prompt before the messages; raises `InvalidRequest`."""
+def make_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
+    """The request in its own API, with the service's system prompt first, and within the settings' limits."""
+    make = _responses_body if request.api == "responses" else _chat_completions_body
+    return make(request, settings)
+
+
+def encode_body(body: dict[str, Any]) -> bytes:
+    """Encodes a body of either API; a stream of Chat Completions with a request for usage. Raises `InvalidRequest`."""
+    if body["stream"] and "messages" in body:
+        body = body | _STREAM_OPTIONS
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise InvalidRequest("The body contains a number that is out of range.") from None
+
+
+def remove_stream_options(body: bytes) -> bytes:
+    """An encoded body without the request for usage."""
+    rest = body.removesuffix(_ENCODED_STREAM_OPTIONS)
+    return body if rest == body else rest + b"}"
+
+
+def _chat_completions_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": settings.model,
         "messages": [_system_message(request, settings), *request.messages],
@@ -20,14 +44,27 @@ def encode_request_body(request: CompletionRequest, settings: Settings) -> bytes
     }
     if settings.provider == "compatible":
         body |= request.other_parameters
+    if settings.chat_reasoning_effort:
+        body.setdefault("reasoning_effort", settings.chat_reasoning_effort)
     _limit_tokens(body, settings)
-    body["stream"] = request.stream
-    if request.stream:
-        body["stream_options"] = {"include_usage": True}
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except ValueError:
-        raise InvalidRequest("The body contains a number that is out of range.") from None
+    return body | {"stream": request.stream}
+
+
+def _responses_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": settings.model,
+        # An item of its own, because model servers repeat `instructions` in the response.
+        "input": [{"role": "system", "content": settings.chat_system_prompt}, *request.messages],
+        **request.parameters,
+        "stream": request.stream,
+        "store": False,
+    }
+    if settings.chat_reasoning_effort:
+        body["reasoning"] = {"effort": settings.chat_reasoning_effort} | body.get("reasoning", {})
+    if limit := settings.chat_max_completion_tokens:
+        requested = request.parameters.get("max_output_tokens", limit)
+        body["max_output_tokens"] = min(requested, limit) if requested > 0 else limit
+    return body
 
 
 def _system_message(request: CompletionRequest, settings: Settings) -> dict[str, Any]:

@@ -61,7 +61,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends a request and returns its response.
 
-        Raises `httpx2.ConnectError` if there is none, and `httpx2.ReadError` if the body of an error response breaks off.
+        Raises `httpx2.ConnectError` if no connection could be made, so that nothing has been sent, and `httpx2.ReadError` if
+        there is no response, or if the body of an error response breaks off.
         """
         response = await self._send(request)
         body = _Body(response)
@@ -91,8 +92,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 return cast("_Response", response)
             except _StaleConnection:
                 continue  # nothing has been sent, and the pool has one connection fewer
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except aiohttp.ClientConnectorError as error:
                 raise httpx2.ConnectError(type(error).__name__) from error
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise httpx2.ReadError(type(error).__name__) from error
 
     @override
     async def aclose(self) -> None:

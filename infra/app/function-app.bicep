@@ -21,6 +21,9 @@ param maximumInstances int
 param alwaysReadyInstances int
 param siteUpdateStrategy string
 
+@description('Whether people sign in.')
+param hasSignIn bool
+
 @description('Settings of chat/settings.py as { name, value }; an empty value counts as not set.')
 param chatSettings array
 
@@ -35,6 +38,9 @@ resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
 resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: applicationInsightsName
 }
+
+// App Service authentication uses this identity instead of a client secret.
+var signInSettings = [{ name: 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID', value: identity.properties.clientId }]
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   // checkov:skip=CKV_AZURE_225: zone redundancy needs always-ready instances, which are billed all day
@@ -51,8 +57,6 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   // checkov:skip=CKV_AZURE_17: clients send a key; client certificates would exclude web pages
-  // checkov:skip=CKV_AZURE_18: a stream of lines gains nothing from HTTP/2
-  // checkov:skip=CKV_AZURE_67: see CKV_AZURE_18
   // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and rejects the setting
   // checkov:skip=CKV_AZURE_212: an idle app has no instances; alwaysReadyInstances changes that
   // checkov:skip=CKV_AZURE_213: Flex Consumption replaces unhealthy instances
@@ -68,18 +72,21 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    // No instance has anything that a client's next request would need.
+    clientAffinityEnabled: false
     publicNetworkAccess: publicNetworkAccess
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     keyVaultReferenceIdentity: identity.id
     siteConfig: {
       minTlsVersion: '1.2'
+      http20Enabled: true
       cors: {
         allowedOrigins: corsAllowedOrigins
         supportCredentials: false
       }
       // Here and not in a `config` resource of their own: that would be a second site update, and each one recreates the
       // running instances.
-      appSettings: concat(chatSettings, [
+      appSettings: concat(chatSettings, hasSignIn ? signInSettings : [], [
         { name: 'AZURE_CLIENT_ID', value: identity.properties.clientId }
         { name: 'AZURE_TENANT_ID', value: tenant().tenantId }
         { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }

@@ -8,5 +8,4 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
-output name string = identity.name
 output principalId string = identity.properties.principalId

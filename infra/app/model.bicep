@@ -4,6 +4,7 @@ param tags object
 param deploymentName string
 param modelName string
 param modelVersion string
+param modelFormat string
 param sku string
 param capacity int
 param appPrincipalId string
@@ -19,7 +20,7 @@ resource account 'Microsoft.CognitiveServices/accounts@2025-12-01' = {
   name: name
   location: location
   tags: tags
-  kind: 'OpenAI'
+  kind: 'AIServices'
   sku: { name: 'S0' }
   properties: {
     customSubDomainName: name
@@ -38,7 +39,7 @@ resource deployment 'Microsoft.CognitiveServices/accounts/deployments@2025-12-01
   }
   properties: {
     model: {
-      format: 'OpenAI'
+      format: modelFormat
       name: modelName
       version: modelVersion
     }
@@ -50,6 +51,7 @@ resource deployment 'Microsoft.CognitiveServices/accounts/deployments@2025-12-01
 module roles 'model-roles.bicep' = {
   params: {
     accountName: account.name
+    modelFormat: modelFormat
     appPrincipalId: appPrincipalId
     developerPrincipalId: developerPrincipalId
   }
@@ -70,4 +72,5 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 output id string = account.id
-output endpoint string = account.properties.endpoint
+// Not properties.endpoint: that of a Foundry account is another one.
+output endpoint string = 'https://${name}.openai.azure.com/'

@@ -3,6 +3,10 @@ param applicationInsightsName string
 param location string
 param tags object
 param appPrincipalId string
+param retentionDays int
+
+@description('Gigabytes per day; -1 for no cap.')
+param dailyCapGB int
 
 var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 
@@ -12,7 +16,8 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   tags: tags
   properties: {
     sku: { name: 'PerGB2018' }
-    retentionInDays: 30
+    retentionInDays: retentionDays
+    workspaceCapping: { dailyQuotaGb: dailyCapGB }
     features: { disableLocalAuth: true }
   }
 }
@@ -40,4 +45,3 @@ resource publishTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 }
 
 output workspaceId string = workspace.id
-output applicationInsightsName string = applicationInsights.name

@@ -1,4 +1,4 @@
-// A private address of a service in the virtual network, and the DNS zone that resolves its name to it.
+// A private address of a service in the virtual network, and the DNS zones that resolve its names to it.
 
 param name string
 param location string
@@ -8,8 +8,8 @@ param serviceId string
 @description('Subresource to connect to: blob, account, vault or sites.')
 param subresource string
 
-@description('Private DNS zone of the service.')
-param zoneName string
+@description('Private DNS zones of the service.')
+param zoneNames array
 
 param networkId string
 param subnetId string
@@ -34,28 +34,27 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
   resource names 'privateDnsZoneGroups' = {
     name: 'default'
     properties: {
-      privateDnsZoneConfigs: [
-        {
-          name: subresource
-          properties: { privateDnsZoneId: zone.id }
-        }
-      ]
+      privateDnsZoneConfigs: [for (zoneName, i) in zoneNames: {
+        name: '${subresource}-${i}'
+        properties: { privateDnsZoneId: zones[i].id }
+      }]
     }
   }
 }
 
-resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
+resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [for zoneName in zoneNames: {
   name: zoneName
   location: 'global'
   tags: tags
+}]
 
-  resource link 'virtualNetworkLinks' = {
-    name: 'network'
-    location: 'global'
-    tags: tags
-    properties: {
-      registrationEnabled: false
-      virtualNetwork: { id: networkId }
-    }
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (zoneName, i) in zoneNames: {
+  parent: zones[i]
+  name: 'network'
+  location: 'global'
+  tags: tags
+  properties: {
+    registrationEnabled: false
+    virtualNetwork: { id: networkId }
   }
-}
+}]

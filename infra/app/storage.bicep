@@ -34,6 +34,17 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
 
   resource blobs 'blobServices' = {
     name: 'default'
+    properties: {
+      // The function keys are here, too: after a mistake they can be restored.
+      deleteRetentionPolicy: {
+        enabled: true
+        days: 7
+      }
+      containerDeleteRetentionPolicy: {
+        enabled: true
+        days: 7
+      }
+    }
 
     resource packages 'containers' = {
       name: packageContainer
@@ -67,5 +78,4 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 output id string = account.id
-output name string = account.name
 output packageContainer string = packageContainer

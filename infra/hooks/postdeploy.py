@@ -19,6 +19,13 @@ def main() -> None:
         )
     except KeyError as missing:
         sys.exit(f"{missing.args[0]} is not set: run `azd provision` first.")
+    sys.stdout.write(
+        f"\nThe service is at {url}/api/chat: a page for browsers, an API for programs.\n"
+        f"The base URL for OpenAI clients is {url}/api/v1.\n"
+    )
+    if os.environ.get("SIGN_IN_CLIENT_ID"):
+        # Only a browser can sign in.
+        return
     windows = os.name == "nt"
     header = verify = ""
     commands = []
@@ -29,10 +36,7 @@ def main() -> None:
     commands.append(f"curl -N {url}/api/chat{header} -H 'content-type: application/json' -d '{REQUEST}'")
     if not windows:
         commands.append(f"make verify URL={url}{verify}")
-    sys.stdout.write(
-        f"\nThe service is at {url}/api/chat: a page for browsers, an API for programs.\n"
-        f"The base URL for OpenAI clients is {url}/api/v1.\n\n" + "\n\n".join(commands) + "\n"
-    )
+    sys.stdout.write("\n" + "\n\n".join(commands) + "\n")
 
 
 main()

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 from local.model import default_model
 from testing.behaviours import echoes
 from testing.model_server import ModelServer
-from tests.browser.stack import chromium, find_chromium, local_stack
+from tests.browser.stack import chromium, local_stack
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +49,7 @@ async def real_site() -> AsyncGenerator[str]:
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncGenerator[Browser]:
-    path = find_chromium()
-    if not path:
-        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
-    async with chromium(path) as browser:
+    async with chromium() as browser:
         yield browser
 
 

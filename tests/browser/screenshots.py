@@ -1,7 +1,6 @@
 """Takes the README's pictures of the chat page: python -m tests.browser.screenshots."""
 
 import asyncio
-import sys
 from typing import Literal
 
 from playwright.async_api import Browser
@@ -11,7 +10,7 @@ from testing.behaviours import streams
 from testing.chat_completions import USAGE, chunk, text_chunks
 from testing.model_server import ModelServer
 from tests.browser.chat_page import completed, send
-from tests.browser.stack import chromium, find_chromium, local_stack
+from tests.browser.stack import chromium, local_stack
 
 _QUESTION = "How do I read the stream in Python?"
 _RESPONSE = """\
@@ -34,13 +33,10 @@ Two things to know:
 
 async def main() -> None:
     """Writes the pictures to docs/."""
-    path = find_chromium()
-    if not path:
-        sys.exit("There is no Chromium on this machine: apt-get install chromium")
     model_server = await ModelServer.start()
     usage = chunk(choices=[], usage=USAGE | {"completion_tokens": 129})
     model_server.respond_with(streams([*text_chunks(_RESPONSE), usage]))
-    async with local_stack(OPENAI_BASE_URL=f"{model_server.url}/v1") as site, chromium(path) as browser:
+    async with local_stack(OPENAI_BASE_URL=f"{model_server.url}/v1") as site, chromium() as browser:
         await _take(browser, site, "light")
         await _take(browser, site, "dark")
     await model_server.stop()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import aiohttp
 from playwright.async_api import Browser, async_playwright
 
 from local.settings import APP_DIR, MODEL_SETTINGS
+from testing.ports import free_port
 
 _FLAGS = [
     "--headless",
@@ -29,7 +29,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 @asynccontextmanager
 async def local_stack(*options: str, **settings: str) -> AsyncGenerator[str]:
     """`make run` with these options and settings; yields the base address of its functions."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = {name: value for name, value in os.environ.items() if name not in MODEL_SETTINGS}
     process = await asyncio.create_subprocess_exec(
@@ -64,22 +64,11 @@ async def _serves(url: str) -> bool:
         return False
 
 
-def find_chromium() -> str | None:
-    """The path of a Chromium, or None."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
-
-
 @asynccontextmanager
-async def chromium(path: str) -> AsyncGenerator[Browser]:
-    """A headless browser."""
+async def chromium() -> AsyncGenerator[Browser]:
+    """A headless browser: the machine's, or Playwright's own."""
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield browser
         await browser.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,6 +5,7 @@ import logging
 
 from pydantic import SecretStr
 
+from chat.completion_request import CompletionRequest
 from chat.errors import RateLimited
 from chat.metadata import Metadata
 from chat.settings import Settings
@@ -28,7 +29,7 @@ def _logged() -> list[dict[str, object]]:
     for outcome in ("completed", "failed", "disconnected"):
         log = RequestLog("an-id", "chat", f"00-{'a' * 32}-{'b' * 16}-01")
         log.set_client("alice")
-        log.set_request(Settings(openai_api_key=SecretStr("k")), stream=True)
+        log.set_request(Settings(openai_api_key=SecretStr("k")), CompletionRequest([], stream=True))
         log.set_first_chunk()
         log.set_chunk_count(1)
         if outcome == "completed":

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from chat.formats.ndjson import ChatRequest
+from chat.formats.chat import ChatRequest
 from local.settings import APP_DIR, LocalSettings
-from tests.infra.template import deploy
+from tests.infra.template import compiled
 
 HOOKS = APP_DIR / "infra" / "hooks"
 AZURE = {"AZURE_OPENAI_ENDPOINT": "https://oai.openai.azure.com/", "AZURE_OPENAI_CHAT_DEPLOYMENT": "chat"}
@@ -121,6 +121,12 @@ def test_the_printed_commands_send_a_request(auth_level: str, project: Project) 
     assert make == ["verify", f"URL={DEPLOYED['APP_URL']}", *(["KEY=the-key"] if auth_level == "function" else [])]
 
 
+def test_no_command_is_printed_for_an_app_with_a_sign_in(project: Project) -> None:
+    printed = project.hook("postdeploy", **DEPLOYED, SIGN_IN_CLIENT_ID="an-id")
+    assert f"{DEPLOYED['APP_URL']}/api/chat" in printed
+    assert "curl" not in printed
+
+
 def test_on_windows_the_commands_are_for_powershell(project: Project) -> None:
     as_windows = "import os, runpy; os.name = 'nt'; runpy.run_path('postdeploy.py')"
     printed = project.run(sys.executable, "-c", as_windows, **DEPLOYED).stdout
@@ -128,9 +134,10 @@ def test_on_windows_the_commands_are_for_powershell(project: Project) -> None:
     assert [command.split()[0] for command in commands] == ["$key", "curl"]
 
 
-def test_the_hooks_read_only_values_that_azd_has() -> None:
+def test_the_scripts_read_only_values_that_azd_has() -> None:
     read = {name for path in HOOKS.glob("*.py") for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text())}
-    assert read == deploy().outputs.keys() | {"AZURE_SUBSCRIPTION_ID", "CHAT_AUTH_LEVEL"}
+    read |= set(re.findall(r"values\[\"(\w+)\"\]", (APP_DIR / "infra" / "sign_in.py").read_text()))
+    assert read == compiled()["outputs"].keys() | {"AZURE_SUBSCRIPTION_ID", "CHAT_AUTH_LEVEL", "SIGN_IN_CLIENT_ID"}
 
 
 def test_the_hooks_run_on_old_pythons() -> None:

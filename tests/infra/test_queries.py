@@ -11,12 +11,13 @@ import pytest
 from local.settings import APP_DIR
 from testing import npm
 from tests.infra.log_line import LOG_KEYS, OUTCOMES
-from tests.infra.template import deploy, of_type, properties
+from tests.infra.template import deployment, only, properties
 
 COMPILER = "@kusto/language-service-next@12.4.1"
 FOLDER = APP_DIR / "infra" / "queries"
 REQUESTS = (FOLDER / "chat.kql").read_text()
 QUERIES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.kql")) if path.stem != "chat"}
+ALERTS = {f"alerts/{path.stem}": path.read_text() for path in sorted((FOLDER / "alerts").glob("*.kql"))}
 
 # The columns that Application Insights documents, as far as they matter here.
 _COMMON = (
@@ -49,7 +50,8 @@ def diagnostics(compiler: Path, queries: dict[str, str]) -> dict[str, list[str]]
 
 
 def test_every_query_compiles(compiler: Path) -> None:
-    assert diagnostics(compiler, {name: REQUESTS + text for name, text in QUERIES.items()}) == {name: [] for name in QUERIES}
+    queries = {name: REQUESTS + text for name, text in (QUERIES | ALERTS).items()}
+    assert diagnostics(compiler, queries) == {name: [] for name in queries}
     broken = diagnostics(
         compiler, {"column": f"{REQUESTS}chat | where nothing == 1", "syntax": "traces | summarise count()"}
     )
@@ -58,7 +60,7 @@ def test_every_query_compiles(compiler: Path) -> None:
 
 def test_no_variable_has_the_name_of_a_column_which_would_hide_it() -> None:
     columns = set(re.findall(r"(\w+):", "".join(SCHEMA.values())))
-    variables = set(re.findall(r"^let (\w+)", "\n".join([REQUESTS, *QUERIES.values()]), re.MULTILINE))
+    variables = set(re.findall(r"^let (\w+)", "\n".join([REQUESTS, *QUERIES.values(), *ALERTS.values()]), re.MULTILINE))
     assert "invocation" in variables
     assert not variables & columns
 
@@ -67,7 +69,7 @@ def test_the_queries_read_keys_of_the_log_line() -> None:
     read = {bracketed or plain for bracketed, plain in re.findall(r'\bline(?:\["([^"]+)"\]|\.(\w+))', REQUESTS)}
     assert read
     assert read <= set(LOG_KEYS)
-    assert not [name for name, text in QUERIES.items() if "line." in text], "only chat.kql reads the line"
+    assert not [name for name, text in (QUERIES | ALERTS).items() if "line." in text], "only chat.kql reads the line"
 
 
 def test_the_queries_know_every_outcome() -> None:
@@ -76,8 +78,7 @@ def test_the_queries_know_every_outcome() -> None:
 
 
 def test_the_workbook_shows_every_query_but_the_one_of_a_single_request() -> None:
-    (workbook,) = of_type(deploy(), "Microsoft.Insights/workbooks")
-    content = json.loads(workbook.body["properties"]["serializedData"])
+    content = json.loads(properties(deployment("default"), "Microsoft.Insights/workbooks")["serializedData"])
     panels = [item["content"] for item in content["items"] if item["type"] == 3]
     shown = {panel["query"] for panel in panels}
     assert shown == {REQUESTS + text for name, text in QUERIES.items() if name != "request"}
@@ -85,8 +86,8 @@ def test_the_workbook_shows_every_query_but_the_one_of_a_single_request() -> Non
 
 
 def test_the_workbook_is_one_of_application_insights_with_a_time_range() -> None:
-    workbook = properties(deploy(), "Microsoft.Insights/workbooks")
-    source = "/Microsoft.Insights/components/appi-abcdefghijklm"
+    workbook = properties(deployment("default"), "Microsoft.Insights/workbooks")
+    source = only(deployment("default"), "Microsoft.Insights/components")["id"]
     assert workbook["sourceId"] == source
     content = json.loads(workbook["serializedData"])
     assert content["fallbackResourceIds"] == [source]

@@ -18,5 +18,5 @@ def app_dir(tmp_path: Path) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    (copy / ".venv" / "ready").touch()
+    (copy / ".venv" / "run").touch()
     return copy

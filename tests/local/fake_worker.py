@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing, suppress
 
 from local.host import Host
 from local.settings import HostSection
-from local.worker import HttpFunction, TraceContext, Worker
+from local.worker import HttpFunction, Worker
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -15,8 +15,8 @@ class FakeWorker(Worker):
     """Records the invocations, and serves each connection with a function."""
 
     def __init__(self, functions: list[HttpFunction], serve: Serve) -> None:
-        super().__init__("", "0", functions, set())
-        self.invocations: list[tuple[str, str, Mapping[str, str], TraceContext]] = []
+        super().__init__("", functions, set())
+        self.invocations: list[tuple[str, str, Mapping[str, str], str]] = []
         self.connections = 0
         self._serve = serve
 
@@ -27,36 +27,23 @@ class FakeWorker(Worker):
             await self._serve(reader, writer)
 
     async def invoke(
-        self,
-        function: HttpFunction,
-        invocation_id: str,
-        route_params: Mapping[str, str],
-        trace: TraceContext | None = None,
+        self, function: HttpFunction, invocation_id: str, route_params: Mapping[str, str], trace_parent: str = ""
     ) -> None:
-        assert trace
-        self.invocations.append((function.name, invocation_id, route_params, trace))
+        self.invocations.append((function.name, invocation_id, route_params, trace_parent))
 
 
 @asynccontextmanager
 async def hosting(
     serve: Serve,
     *functions: HttpFunction,
-    prefix: str = "api",
     homepage: str | None = None,
-    per_instance_concurrency: int | None = None,
     **settings: object,
 ) -> AsyncGenerator[tuple[int, FakeWorker]]:
     """A host in front of a fake worker; yields its port and the worker."""
     worker = FakeWorker(list(functions) or [function("any", "{*path}")], serve)
     server = await asyncio.start_server(worker.connected, "127.0.0.1", 0)
     worker.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    host = Host(
-        worker,
-        prefix,
-        HostSection.model_validate(settings),
-        homepage=homepage,
-        per_instance_concurrency=per_instance_concurrency,
-    )
+    host = Host(worker, "api", HostSection.model_validate(settings), homepage=homepage)
     url = await host.start(0)
     try:
         yield int(url.rpartition(":")[2]), worker
@@ -68,8 +55,8 @@ async def hosting(
 
 
 def function(name: str, route: str, *methods: str) -> HttpFunction:
-    """An anonymous function with an HTTP trigger."""
-    return HttpFunction(name, name, route, methods, "ANONYMOUS", "req")
+    """A function with an HTTP trigger."""
+    return HttpFunction(name, name, route, methods, "req")
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

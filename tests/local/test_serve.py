@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.service_options import ServiceOptions
-from local.upstream import Upstream
+from local.service_process import ServiceOptions
+from local.upstream_choice import Upstream
 from testing.model_server import ModelServer
 
 
@@ -18,9 +18,7 @@ async def test_ends_without_a_traceback_when_the_supervisor_ends(app_dir: Path, 
     upstream = Upstream(model="the-model", url=model.url, local=False, reason="Set by the test.")
     control, standard_input = socket.socketpair()
     with control, standard_input, socket.create_server(("127.0.0.1", 0)) as listener:
-        options = ServiceOptions(
-            listener=listener.fileno(), upstream=upstream, restarted=False, per_instance_concurrency=None
-        )
+        options = ServiceOptions(listener=listener.fileno(), upstream=upstream, restarted=False)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "local.serve", options.model_dump_json()),
             cwd=app_dir,

@@ -1,13 +1,13 @@
 """`make run`: starting, serving, restarting and ending, with the processes that it consists of."""
 
 import asyncio
-import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from local.serve import QUESTION as QUESTION_TEXT
+from local.settings import APP_DIR
 from testing.behaviours import stalls_after, streams
 from testing.chat_completions import OPENAI, event
 from testing.client import KEY, QUESTION
@@ -23,7 +25,7 @@ from testing.command import Command, arguments, gone, make_run, python_m_local
 from testing.model_server import ModelServer
 
 STORY = {"messages": [{"content": "Tell me a very long story about a dragon and a knight."}]}
-SERVE, MODEL_SERVER = "local.serve", "local.model_server"
+SERVE, MODEL_SERVER = "local.serve", "local.llama_server"
 SOON = 3.0  # seconds; it takes half of one where nothing else runs
 
 type Run = Callable[..., AbstractAsyncContextManager[Command]]
@@ -58,8 +60,6 @@ async def test_serves_a_real_model_and_ends_at_sigint(app_dir: Path) -> None:
         assert re.search(
             r"Model: +SmolLM2-135M-Instruct\S*, on this machine\n +No model server is configured", command.output
         )
-        assert f"chat: [POST] http://localhost:{port}/api/chat" in command.output
-        assert re.search(r"azure-functions-runtime \d+\.\d+", command.output)
 
         chunks = await post(port)
         text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
@@ -110,6 +110,7 @@ async def test_ctrl_c_ends_make_run_soon(app_dir: Path, model: ModelServer, stre
             command.press_ctrl_c()
             await command.ends(SOON)
     assert "Traceback" not in command.output
+    assert "make:" not in command.output
 
 
 async def test_ctrl_c_twice_ends_make_run_without_a_traceback(app_dir: Path, model: ModelServer) -> None:
@@ -132,6 +133,7 @@ async def test_ctrl_c_while_starting_ends_make_run_without_a_traceback(app_dir: 
         command.press_ctrl_c()
         await command.ends(SOON)
     assert "Traceback" not in command.output
+    assert "make:" not in command.output
 
 
 @pytest.mark.parametrize(
@@ -162,14 +164,6 @@ async def test_a_process_that_ends_ends_all(app_dir: Path, module: str, message:
         await gone(*processes)
 
 
-async def test_a_worker_whose_web_server_stops_ends_it(app_dir: Path, model: ModelServer) -> None:
-    async with python_m_local(app_dir, **selecting(model)) as command:
-        await command.ready()
-        os.kill(await command.started(SERVE), signal.SIGTERM)  # the web server handles it
-        assert await command.ends(SOON) == 1
-        assert "The worker's web server has stopped.\n" in command.output
-
-
 async def test_sigkill_leaves_no_process_behind(app_dir: Path) -> None:
     async with python_m_local(app_dir) as command:
         await command.ready()
@@ -181,19 +175,16 @@ async def test_sigkill_leaves_no_process_behind(app_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "cannot be read: no such file or directory"),
-        (b"not a model", "is not a GGUF model"),
-        (b"GGUF", "cannot be served: failed to read header"),
+        (b"not a model", "invalid magic characters: 'not ', expected 'GGUF'"),
+        (b"GGUF", "failed to read header"),
     ],
-    ids=["missing", "not a model", "truncated"],
+    ids=["not a model", "truncated"],
 )
-async def test_an_unusable_model_is_one_line(app_dir: Path, content: bytes | None, reason: str) -> None:
-    file = app_dir / "file.gguf"
-    if content is not None:
-        file.write_bytes(content)
+async def test_an_unusable_model_is_one_line(app_dir: Path, content: bytes, reason: str) -> None:
+    (app_dir / "file.gguf").write_bytes(content)
     async with python_m_local(app_dir, "--model", "file.gguf") as command:
         assert await command.ends() == 1
-    assert re.fullmatch(rf"file(\.gguf)? {reason}\.\n", command.output)
+    assert re.fullmatch(rf"file cannot be served: {reason}\.\n", command.output)
 
 
 async def test_an_invalid_request_prints_nothing(app_dir: Path, model: ModelServer) -> None:
@@ -232,13 +223,6 @@ async def test_an_invalid_setting_is_reported_at_the_start(app_dir: Path, model:
     assert command.output.count("\n") == 1
 
 
-async def test_an_unreachable_model_server_is_reported_at_the_start(app_dir: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
-    async with python_m_local(app_dir, OPENAI_BASE_URL=url) as command:
-        await command.prints(rf"Warning: cannot connect to {url}\.")
-
-
 async def test_the_banner_says_which_setting_selects_the_model_and_where_it_is_set(
     app_dir: Path, model: ModelServer
 ) -> None:
@@ -249,18 +233,10 @@ async def test_the_banner_says_which_setting_selects_the_model_and_where_it_is_s
     expected = (
         f"Model:   mine at {model.url}/v1\n"
         "         Set by OPENAI_BASE_URL in local.settings.json and OPENAI_API_KEY in the environment.\n"
+        "         To run without: env -u OPENAI_API_KEY make run\n"
     )
     assert expected in command.output
     assert KEY not in command.output
-
-
-async def test_the_banner_says_what_to_fill_in_where_the_settings_file_selects_no_model_server(app_dir: Path) -> None:
-    shutil.copy(app_dir / "local.settings.json.sample", app_dir / "local.settings.json")
-    async with python_m_local(app_dir) as command:
-        await command.ready()
-    assert "on this machine\n         local.settings.json selects no model server." in command.output
-    assert "fill in OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT in it.\n" in command.output
-    assert "local.settings.json.sample" not in command.output
 
 
 async def test_a_configured_model_server_is_used(app_dir: Path, model: ModelServer) -> None:
@@ -359,7 +335,7 @@ async def test_an_app_that_cannot_be_loaded_ends_the_command_with_its_traceback(
     assert "NameError: name 'undefined' is not defined" in command.output
 
 
-@pytest.mark.parametrize("name", ["function_app.py", "local.settings.json", "host.json"])
+@pytest.mark.parametrize("name", ["function_app.py", "local.settings.json"])
 async def test_an_error_after_a_change_is_waited_out(app_dir: Path, model: ModelServer, name: str) -> None:
     model.respond_with(streams(OPENAI))
     file = app_dir / name
@@ -371,29 +347,6 @@ async def test_an_error_after_a_change_is_waited_out(app_dir: Path, model: Model
         file.write_text(before)
         await command.prints("Restarted")
         assert await post(port) == OPENAI
-
-
-async def test_requests_get_a_503_until_the_app_can_be_loaded_again(app_dir: Path, model: ModelServer) -> None:
-    model.respond_with(streams(OPENAI))
-    file = app_dir / "function_app.py"
-    before = file.read_text()
-    async with python_m_local(app_dir, **selecting(model)) as command:
-        port = await command.ready()
-        file.write_text("undefined")
-        await command.prints(r"Waiting for a change\.\n")
-        _, idle = await asyncio.open_connection("127.0.0.1", port)
-        async with aiohttp.ClientSession(f"http://localhost:{port}") as session:
-            for body in [json.dumps(QUESTION).encode(), io.BytesIO(bytes(4_000_000))]:
-                async with asyncio.timeout(SOON), session.post("/api/chat", data=body) as response:
-                    assert response.status == 503
-                    assert response.headers["Connection"] == "close"
-                    message = "The function app could not be loaded: see the terminal."
-                    error = {"message": message, "type": "server_error", "code": None, "param": None}
-                    assert await response.json() == {"error": error}
-        file.write_text(before)
-        await command.prints("Restarted")
-        assert await post(port) == OPENAI
-        idle.close()
 
 
 async def test_the_root_and_a_trailing_slash_lead_to_the_page(app_dir: Path, model: ModelServer) -> None:
@@ -447,30 +400,83 @@ async def test_a_stream_that_is_cut_off_by_the_service_is_shown_as_interrupted(
     assert "client disconnected" not in command.output
 
 
-async def test_per_instance_concurrency_limits_the_requests_at_a_time(app_dir: Path, model: ModelServer) -> None:
-    model.respond_with(stalls_after(event(OPENAI[0])), streams(OPENAI))
-    async with python_m_local(app_dir, "--per-instance-concurrency", "1", **selecting(model)) as command:
-        port = await command.ready()
-        async with streaming(port):
-            waiting = asyncio.create_task(post(port))
-            async with aiohttp.ClientSession() as session, session.get(f"http://localhost:{port}/none") as response:
-                assert response.status == 404  # a round trip after the other request has been sent
-            assert len(model.requests) == 1
-        assert await waiting == OPENAI
-
-
-async def test_make_takes_options_from_its_command_line_only(app_dir: Path, model: ModelServer) -> None:
+async def test_make_takes_the_port_from_the_environment_too(app_dir: Path, model: ModelServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        exported = {"PORT": str(taken.getsockname()[1]), "MODEL": "exported.gguf"}
-        async with make_run(app_dir, "PORT=0", **selecting(model), **exported) as command:
-            assert await command.ready() != taken.getsockname()[1]
+        port = str(taken.getsockname()[1])
+        async with make_run(app_dir, PORT=port, **selecting(model)) as command:
+            await command.ends()
+        assert f"Cannot listen on port {port}" in command.output
+        async with make_run(app_dir, "PORT=0", PORT=port, **selecting(model)) as command:
+            assert await command.ready() != int(port)
+
+
+async def test_make_takes_the_model_from_its_command_line_only_and_says_so(app_dir: Path, model: ModelServer) -> None:
+    async with make_run(app_dir, "PORT=0", MODEL="a b", **selecting(model)) as command:
+        await command.ready()
+    assert 'MODEL in the environment is not used. To use it: make run MODEL="a b"\r\n' in command.output
     async with make_run(app_dir, "MODEL=a b.gguf", **selecting(model)) as command:
         await command.ends()
-    assert "a b.gguf cannot be read: no such file or directory.\r\n" in command.output
+    assert "error: there is no file a b.gguf\r\n" in command.output
+
+
+async def test_the_banner_is_short(app_dir: Path, model: ModelServer) -> None:
+    async with python_m_local(app_dir, **selecting(model)) as command:
+        url = f"http://localhost:{await command.ready()}"
+    lines = [line for line in command.output.splitlines() if line]
+    assert lines[:2] == [f"Open {url}/api/chat", f"OpenAI clients: base URL {url}/api/v1"]
+    assert lines[-2:] == ["Try it:", f"  curl -N {url}/api/chat -H 'content-type: application/json' -d '{QUESTION_TEXT}'"]
+    assert len(lines) < 10
+
+
+@pytest.mark.parametrize("run", [make_run, python_m_local], ids=["terminal", "pipe"])
+async def test_a_request_that_no_function_handles_is_a_line(app_dir: Path, model: ModelServer, run: Run) -> None:
+    async with (
+        run(app_dir, *(["PORT=0"] if run is make_run else []), **selecting(model)) as command,
+        aiohttp.ClientSession(f"http://localhost:{await command.ready()}") as session,
+        session.post("/api/chatt?code=secret", json=QUESTION) as response,
+    ):
+        assert response.status == 404
+        await command.prints(r"404  no function for POST /api/chatt\r?\n")
+    assert "secret" not in command.output
+    assert command.output.count("404") == 1
+
+
+async def test_requests_fail_at_once_until_the_app_can_be_loaded_again(app_dir: Path, model: ModelServer) -> None:
+    model.respond_with(streams(OPENAI))
+    file = app_dir / "function_app.py"
+    before = file.read_text()
+    async with python_m_local(app_dir, **selecting(model)) as command:
+        port = await command.ready()
+        file.write_text("undefined")
+        await command.prints(r"Waiting for a change\.\n")
+        for _ in range(2):
+            async with asyncio.timeout(SOON):
+                with pytest.raises(aiohttp.ClientError):
+                    await post(port)
+        file.write_text(before)
+        await command.prints("Restarted")
+        assert await post(port) == OPENAI
+
+
+def test_make_verify_takes_the_port_as_make_run_does(app_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    for options, environment in [([], {"PORT": port}), ([f"PORT={port}"], {"PORT": "1"})]:
+        command = ["make", "verify", *options]
+        variables = os.environ | environment
+        done = subprocess.run(command, cwd=app_dir, env=variables, capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(f"Checking http://localhost:{port}\n")
+
+
+def test_the_functions_are_listed_with_their_routes() -> None:
+    command = [sys.executable, "-m", "local.functions"]
+    lines = subprocess.run(command, cwd=APP_DIR, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert re.fullmatch(r"POST +/api/chat +chat", lines[0])
+    assert any(re.fullmatch(r"GET,HEAD +/api/openapi\.json +openapi", line) for line in lines)
 
 
 async def test_the_help_documents_the_options(app_dir: Path) -> None:
     async with python_m_local(app_dir, "--help") as command:
         assert await command.ends() == 0
-    for option in ["--port", "--model", "--per-instance-concurrency"]:
+    for option in ["--port", "--model"]:
         assert option in command.output

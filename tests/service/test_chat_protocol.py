@@ -27,7 +27,9 @@ def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def client(folder: Path, service: Service, mode: str) -> list[Any]:
     """What the client prints."""
-    return await npm.run_client(folder, "chat_protocol_client.mjs", f"{service.url}/api/chat-protocol", mode)
+    return await npm.run_client(
+        folder, Path(__file__).with_name("chat_protocol_client.mjs"), f"{service.url}/api/chat-protocol", mode
+    )
 
 
 async def test_client_receives_a_complete_response(service: Service, model: ModelServer, client_folder: Path) -> None:

@@ -179,7 +179,7 @@ def npm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def npm_client(folder: Path, service: Service, *arguments: str) -> list[Any]:
     """What the client prints."""
-    return await npm.run_client(folder, "openai_client.mjs", f"{service.url}/api/v1", *arguments)
+    return await npm.run_client(folder, Path(__file__).with_name("openai_client.mjs"), f"{service.url}/api/v1", *arguments)
 
 
 async def test_npm_client_receives_a_stream(service: Service, model: ModelServer, npm_folder: Path) -> None:

@@ -13,9 +13,9 @@ from openapi_spec_validator import validate
 from pydantic.json_schema import models_json_schema
 
 from chat import errors
+from chat.formats.chat import ChatRequest
 from chat.formats.chat_completions import UNSUPPORTED_PARAMETERS, ChatCompletionsRequest
 from chat.formats.chat_protocol import ProtocolRequest
-from chat.formats.ndjson import ChatRequest
 from local.settings import APP_DIR
 from testing.behaviours import responds, streams
 from testing.chat_completions import AZURE, COMPLETION, OPENAI

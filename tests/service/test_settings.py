@@ -129,8 +129,8 @@ def test_hosts_of_the_model_server_are_secrets(configure: Configure, url: str, h
     [
         ({**AZURE, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://x", "OPENAI_MODEL": "m"}, "azure", "d"),
         ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://x", "OPENAI_MODEL": "m"}, "compatible", "m"),
-        ({"OPENAI_BASE_URL": "http://[::1]:8080/v1"}, "compatible", "gpt-5.4-mini"),
-        ({"OPENAI_API_KEY": "k"}, "openai", "gpt-5.4-mini"),
+        ({"OPENAI_BASE_URL": "http://[::1]:8080/v1"}, "compatible", "gpt-6-luna"),
+        ({"OPENAI_API_KEY": "k"}, "openai", "gpt-6-luna"),
     ],
 )
 def test_provider_follows_from_the_settings(

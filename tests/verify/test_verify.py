@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -18,19 +17,19 @@ from testing.certificate import write_certificate
 from testing.chat_completions import OPENAI, event
 from testing.command import python_m_local
 from testing.model_server import Exchange, ModelServer
+from testing.ports import free_port
 from verify.instance import Instance
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 async def verify(url: str, *options: str) -> tuple[int, str]:
+    """The status and the output of the command for an address."""
+    return await python_m_verify("--url", url, *options)
+
+
+async def python_m_verify(*options: str) -> tuple[int, str]:
     """The status and the output of the command."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "verify", "--url", url, *options),
+        *(sys.executable, "-m", "verify", *options),
         cwd=APP_DIR,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -65,8 +64,8 @@ async def test_every_check_and_every_fault_pass_in_front_of_the_fake_model_serve
 
 @pytest.mark.timeout(120)
 async def test_concurrency_of_one_fails_and_says_why() -> None:
-    async with instance("--per-instance-concurrency", "1") as (url, fake_model):
-        status, output = await verify(url, *fake_model, "--only", "at once")
+    async with instance() as (url, fake_model), buffering_proxy(url, requests_at_a_time=1) as proxy:
+        status, output = await verify(proxy, *fake_model, "--only", "at once")
     assert status == 1, output
     (failure,) = failures(output)
     assert "only 1 of 20 had started when the first one ended" in failure
@@ -74,14 +73,17 @@ async def test_concurrency_of_one_fails_and_says_why() -> None:
 
 
 @asynccontextmanager
-async def buffering_proxy(url: str) -> AsyncIterator[str]:
-    """A proxy that sends a response only when it is complete."""
+async def buffering_proxy(url: str, requests_at_a_time: int = 100) -> AsyncIterator[str]:
+    """A proxy that sends a response only when it is complete, and lets requests wait as an instance does."""
+    proceed = asyncio.Semaphore(requests_at_a_time)
 
     async def forward(request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in {"host", "content-length"}}
-        async with session.request(
-            request.method, url + request.path_qs, headers=headers, data=await request.read()
-        ) as response:
+        content = await request.read()
+        async with (
+            proceed,
+            session.request(request.method, url + request.path_qs, headers=headers, data=content) as response,
+        ):
             body = await response.read()
             kept = {name: value for name, value in response.headers.items() if name.lower() in {"content-type", "etag"}}
             return web.Response(status=response.status, headers=kept, body=body)
@@ -108,9 +110,11 @@ async def test_buffering_proxy_fails_and_says_why() -> None:
 @pytest.mark.parametrize("name", ["one by one", "at once"])
 async def test_streaming_of_a_response_that_takes_milliseconds_is_not_judged(name: str, model: ModelServer) -> None:
     model.respond_with(streams(OPENAI))
-    one_at_a_time = ["--per-instance-concurrency", "1"]  # or all could start before one ends
-    async with python_m_local(APP_DIR, *one_at_a_time, OPENAI_BASE_URL=f"{model.url}/v1") as command:
-        url = f"http://localhost:{await command.ready()}"
+    async with (
+        python_m_local(APP_DIR, OPENAI_BASE_URL=f"{model.url}/v1") as command,
+        # Otherwise all could start before one ends.
+        buffering_proxy(f"http://localhost:{await command.ready()}", requests_at_a_time=1) as url,
+    ):
         await verify(url, "--only", "warm")  # the first request takes longer
         status, output = await verify(url, "--only", name)
     assert status == 0, output
@@ -153,6 +157,14 @@ async def test_error_in_another_stream_fails_the_check_of_a_disconnect(model: Mo
 )
 def test_url_without_a_scheme_is_http_on_this_machine_only(given: str, url: str) -> None:
     assert Instance(given).url == url
+
+
+async def test_port_of_this_machine_and_how_to_give_another() -> None:
+    port = free_port()
+    status, output = await python_m_verify("--port", str(port))
+    assert status == 2
+    assert output.startswith(f"Checking http://localhost:{port}\n")
+    assert output.endswith("If the service has another port: make verify PORT=7072\n")
 
 
 async def test_instance_that_cannot_be_reached() -> None:

@@ -12,8 +12,8 @@ from local.settings import APP_DIR
 
 KEY = "name=a-key-of-twenty-characters"
 CHAT = ("chat", "chat_protocol", "chat_protocol_stream")
-V1 = ("chat_completions", "models")
-PAGES = ("chat_page", "docs", "assets", "openapi")
+V1 = ("chat_completions", "responses", "models", "model", "unknown_v1_route")
+ANYONE = ("chat_page", "docs", "assets", "openapi", "health")
 
 LIST = """
 import json, function_app
@@ -46,5 +46,5 @@ def declared(**environment: str) -> tuple[dict[str, str], str]:
 )
 def test_auth_levels_follow_from_the_settings(environment: dict[str, str], chat: str, v1: str) -> None:
     levels, logged = declared(**environment)
-    assert levels == dict.fromkeys(CHAT, chat) | dict.fromkeys(V1, v1) | dict.fromkeys(PAGES, "ANONYMOUS")
+    assert levels == dict.fromkeys(CHAT, chat) | dict.fromkeys(V1, v1) | dict.fromkeys(ANYONE, "ANONYMOUS")
     assert ("something else must guard this app" in logged) == (chat == "ANONYMOUS")

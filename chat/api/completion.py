@@ -1,0 +1,126 @@
+"""Requests a completion in the API that the model server speaks, and translates between that and the client's."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+
+from chat.completion_request import Api, CompletionRequest
+from chat.metadata import Metadata
+from chat.settings import Settings
+from chat.translation import request_to_chat, request_to_responses
+from chat.translation.chunks_to_events import ResponseBuilder
+from chat.translation.events_to_chunks import CompletionBuilder
+from chat.upstream.completion import Completion, request_completion
+from chat.upstream.learned import learned, rejects_path, rejects_tools
+from chat.upstream.request_body import encode_body, make_body
+
+type Builder = ResponseBuilder | CompletionBuilder
+"""Builds a response of one API from that of the other."""
+
+
+@dataclass(frozen=True)
+class UpstreamRequest:
+    """An encoded request, in the API that the model server speaks, and what translates the response, if that is necessary.
+
+    `original` is the client's request in Chat Completions, for a model server that then rejects the Responses API.
+    """
+
+    body: bytes
+    api: Api
+    builder: Builder | None = None
+    original: bytes = b""
+
+
+class TranslatedCompletion:
+    """A completion, with chunks or events of the other API than the model server's."""
+
+    def __init__(self, completion: Completion, builder: Builder) -> None:
+        self._completion = completion
+        self._builder = builder
+        self._ended = False
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is known of the completion at its end."""
+        return self._completion.metadata
+
+    @property
+    def count(self) -> int:
+        """How many chunks or events have been read."""
+        return self._completion.count
+
+    async def read(self) -> list[bytes]:
+        """Returns the next chunks or events, none at the end; raises what `Completion.read` raises."""
+        while received := await self._completion.read():
+            if translated := [value for each in received for value in self._builder.feed(each)]:
+                return translated
+        if self._ended:
+            return []
+        self._ended = True
+        return self._builder.end()
+
+    async def read_complete(self) -> bytes:
+        """Returns the complete response; raises what `Completion.read_complete` raises."""
+        return self._builder.complete(await self._completion.read_complete())
+
+
+type AnyCompletion = Completion | TranslatedCompletion
+
+
+def prepare(request: CompletionRequest, settings: Settings) -> UpstreamRequest:
+    """Encodes the request in the API that the model server speaks; raises `InvalidRequest`."""
+    body = make_body(request, settings)
+    if request.api == "responses" and not settings.has_responses_api:
+        chat_body, echo = request_to_chat.translate_request(body)
+        return UpstreamRequest(encode_body(chat_body), "chat_completions", ResponseBuilder(echo))
+    original = encode_body(body)
+    if request.api == "chat_completions" and body.get("tools") and learned().requires_responses_for_tools:
+        return _through_responses(body, original) or UpstreamRequest(original, request.api)
+    return UpstreamRequest(original, request.api)
+
+
+@asynccontextmanager
+async def open_completion(
+    request: UpstreamRequest, settings: Settings, *, client_retries: bool
+) -> AsyncGenerator[AnyCompletion]:
+    """Requests a completion; raises what `request_completion` raises.
+
+    If the model server rejects the API that the request is in, and accepts the other one, this worker remembers that.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            completion = await stack.enter_async_context(
+                request_completion(request.body, request.api, settings, client_retries=client_retries)
+            )
+        except openai.APIStatusError as error:
+            other = _in_the_other_api(request, error)
+            if not other:
+                raise
+            request = other
+            completion = await stack.enter_async_context(
+                request_completion(request.body, request.api, settings, client_retries=client_retries)
+            )
+            learned().requires_responses_for_tools = request.api == "responses"
+        yield TranslatedCompletion(completion, request.builder) if request.builder else completion
+
+
+def _in_the_other_api(request: UpstreamRequest, error: openai.APIStatusError) -> UpstreamRequest | None:
+    """The request for a model server that rejected it with this error; None if that is not for the API."""
+    if request.api == "chat_completions" and not request.builder and rejects_tools(error):
+        return _through_responses(json.loads(request.body), request.body)
+    if request.original and rejects_path(error):
+        return UpstreamRequest(request.original, "chat_completions")
+    return None
+
+
+def _through_responses(body: dict[str, Any], original: bytes) -> UpstreamRequest | None:
+    """A request of Chat Completions in the Responses API; None if that has no counterpart of a parameter."""
+    try:
+        translated = request_to_responses.translate_request(body)
+    except request_to_responses.Untranslatable:
+        return None
+    return UpstreamRequest(encode_body(translated), "responses", CompletionBuilder(), original)

@@ -1,0 +1,1 @@
+"""Translates between Chat Completions and the Responses API: pure modules, one for each direction."""

@@ -1,0 +1,37 @@
+"""What this worker has learned from the model server's rejections, never from the name of a model."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import openai
+
+_TOOLS_REJECTED = b"Function tools with reasoning_effort are not supported"
+
+
+@dataclass
+class Learned:
+    """What the model server has rejected, and accepted in another way."""
+
+    rejects_stream_options: bool = False
+    requires_responses_for_tools: bool = False
+
+
+@cache
+def learned() -> Learned:
+    """What has been learned since the worker started."""
+    return Learned()
+
+
+def rejects_stream_options(error: openai.APIStatusError) -> bool:
+    """Whether the model server may have rejected a request for its `stream_options`."""
+    return error.status_code in {400, 422} and b"stream_options" in error.response.content
+
+
+def rejects_tools(error: openai.APIStatusError) -> bool:
+    """Whether the model server accepts the request's tools only in the Responses API."""
+    return error.status_code == 400 and _TOOLS_REJECTED in error.response.content
+
+
+def rejects_path(error: openai.APIStatusError) -> bool:
+    """Whether the model server does not have the API to which the request was sent."""
+    return error.status_code in {404, 405, 501}

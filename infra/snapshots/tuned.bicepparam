@@ -1,0 +1,34 @@
+using '../main.bicep'
+
+param environmentName = 'test'
+param location = 'swedencentral'
+param principalId = 'developer'
+param principalType = 'User'
+param modelSource = 'new'
+param azureOpenAiLocation = 'eastus2'
+param azureOpenAiModel = 'm'
+param azureOpenAiModelVersion = 'v'
+param azureOpenAiModelFormat = 'Mistral AI'
+param azureOpenAiSku = 'Standard'
+param azureOpenAiCapacity = 5
+param azureOpenAiChatDeployment = 'mine'
+param assignDeveloperRole = true
+param chatSystemPrompt = 'You are a %22pirate%22.%0AAnswer in one sentence.'
+param chatMaxCompletionTokens = '500'
+param chatReasoningEffort = 'none'
+param chatTimeout = '30'
+param chatMaxMessages = '7'
+param chatMaxRequestBytes = '4096'
+param chatAuthLevel = 'anonymous'
+param corsAllowedOrigins = 'https://a.example, https://b.example'
+param networkAccess = 'public'
+param alertEmail = 'operator@example.com'
+param monthlyBudget = 50
+param monthlyBudgetStart = '2026-12-01'
+param logRetentionDays = 90
+param logDailyCapGB = 1
+param requestsPerInstance = 250
+param instanceMemoryMB = 4096
+param maximumInstances = 5
+param alwaysReadyInstances = 2
+param siteUpdateStrategy = 'RollingUpdate'
