@@ -53,8 +53,8 @@ class Completion:
     async def read(self) -> list[bytes]:
         """Returns the chunks or events that have arrived, at least one, each a JSON object on one line; none at the end.
 
-        Raises `UpstreamErrorObject`, `InvalidResponse`, `IncompleteResponse`, `httpx2.ReadError` or `httpx2.DecodingError`,
-        after all that arrived before have been returned.
+        Raises `UpstreamErrorObject`, `InvalidResponse`, `IncompleteResponse` or `httpx2.ReadError`, after all that arrived
+        before have been returned.
         """
         decoder = self._decoder
         self._idle_timeout.start()
@@ -78,7 +78,7 @@ class Completion:
     async def read_complete(self) -> bytes:
         """Returns the one `chat.completion` or `response` object of a complete response.
 
-        Raises `UpstreamErrorObject`, `InvalidResponse`, `httpx2.ReadError` or `httpx2.DecodingError`.
+        Raises `UpstreamErrorObject`, `InvalidResponse` or `httpx2.ReadError`.
         """
         body = await self._read_to_end(b"")
         self._idle_timeout.stop()
@@ -124,12 +124,12 @@ async def request_completion(
 
 async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
     """Sends the request; without `stream_options` if the model server rejects them."""
-    without_stream_options = remove_stream_options(body)
     if learned().rejects_stream_options:
-        body = without_stream_options
+        body = remove_stream_options(body)
     try:
         return await _post(body, api, client_retries=client_retries)
     except openai.APIStatusError as error:
+        without_stream_options = remove_stream_options(body)
         if body == without_stream_options or not rejects_stream_options(error):
             raise
     response = await _post(without_stream_options, api, client_retries=client_retries)
