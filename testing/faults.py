@@ -379,7 +379,6 @@ def _nonsense() -> Iterator[Fault]:
     for name, body in [
         ("HTML", _HTML),
         ("nothing", b""),
-        ("a complete response", json.dumps(COMPLETION).encode()),
         ("[DONE] alone", DONE),
         ("comments alone", b": nothing\n\n"),
         ("a field name alone", b"data:"),
@@ -446,6 +445,11 @@ def _unusual() -> Iterator[Fault]:
         Outcome(200, 3),
         chunks=[chunk(choices=[choice]) for choice in deltas],
     )
+    whole: dict[str, Any] = {**COMPLETION, "object": "chat.completion.chunk"}
+    whole["choices"] = [
+        {"delta" if key == "message" else key: value for key, value in choice.items()} for choice in whole["choices"]
+    ]
+    yield Fault(kind, "complete, though streamed", (responds(200, COMPLETION),), Outcome(200, 1), chunks=[whole])
     yield Fault(kind, "until the connection closes", (_until_closed(STREAM),), STREAMED)
     odd = [
         chunk({"content": "line\u2028paragraph\u2029next\u0085line\u000b\u000c\u001c end"}),

@@ -56,6 +56,7 @@ async def _handle(
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
         upstream_request, stream = _parse_request(body, wire_format, settings, log)
+        del body  # the encoded request is enough memory
         async with (
             DisconnectWatcher(request.receive) as watcher,
             open_completion(upstream_request, settings, client_retries=wire_format.client_retries) as completion,

@@ -5,6 +5,7 @@ choice has an object `delta`. Other objects are repaired if they are chunks, and
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from msgspec import MsgspecError, Raw, Struct
@@ -122,6 +123,9 @@ class ChunkDecoder:
 
 def _repaired(event_type: bytes, data: bytes) -> bytes | None:
     """An object as a chunk of the usual shape; None if it is not a chunk. Raises what `find_keys` raises."""
+    with suppress(InvalidResponse):
+        decode_object(data, _decode_chunk)
+        return data  # only a lone surrogate in it is unusual
     find_keys(data)
     if event_type == b"error":
         raise UpstreamErrorObject(parse(data, MAX_ERROR_BYTES))

@@ -27,6 +27,13 @@ _CONNECT_RETRY_SECONDS = 0.2
 _PATHS: dict[Api, str] = {"chat_completions": "/chat/completions", "responses": "/responses"}
 
 
+class _ResponseStream(AsyncStream[object]):
+    """The response and nothing else: the SDK's class refers to itself, and would keep the request's body in memory."""
+
+    def __init__(self, *, response: httpx2.Response, **_: object) -> None:
+        self.response = response
+
+
 class Completion:
     """A completion whose response has begun. `metadata` is complete at its end."""
 
@@ -46,8 +53,8 @@ class Completion:
     async def read(self) -> list[bytes]:
         """Returns the chunks or events that have arrived, at least one, each a JSON object on one line; none at the end.
 
-        Raises `UpstreamErrorObject`, `InvalidResponse`, `IncompleteResponse`, `httpx2.ReadError` or `httpx2.DecodingError`,
-        after all that arrived before have been returned.
+        Raises `UpstreamErrorObject`, `InvalidResponse`, `IncompleteResponse` or `httpx2.ReadError`, after all that arrived
+        before have been returned.
         """
         decoder = self._decoder
         self._idle_timeout.start()
@@ -71,7 +78,7 @@ class Completion:
     async def read_complete(self) -> bytes:
         """Returns the one `chat.completion` or `response` object of a complete response.
 
-        Raises `UpstreamErrorObject`, `InvalidResponse`, `httpx2.ReadError` or `httpx2.DecodingError`.
+        Raises `UpstreamErrorObject`, `InvalidResponse` or `httpx2.ReadError`.
         """
         body = await self._read_to_end(b"")
         self._idle_timeout.stop()
@@ -117,12 +124,12 @@ async def request_completion(
 
 async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
     """Sends the request; without `stream_options` if the model server rejects them."""
-    without_stream_options = remove_stream_options(body)
     if learned().rejects_stream_options:
-        body = without_stream_options
+        body = remove_stream_options(body)
     try:
         return await _post(body, api, client_retries=client_retries)
     except openai.APIStatusError as error:
+        without_stream_options = remove_stream_options(body)
         if body == without_stream_options or not rejects_stream_options(error):
             raise
     response = await _post(without_stream_options, api, client_retries=client_retries)
@@ -147,7 +154,7 @@ async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
                 cast_to=object,
                 options=options,
                 stream=True,  # in any case: this module reads the response, not the SDK
-                stream_cls=AsyncStream[object],
+                stream_cls=_ResponseStream,
             )
         except openai.APIConnectionError as error:
             if not client_retries or retry == _CONNECT_RETRIES or not isinstance(error.__cause__, httpx2.ConnectError):

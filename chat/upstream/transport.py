@@ -33,6 +33,9 @@ _READ_BUFFER_BYTES = 32 * 1024
 _SOCKET_BUFFER_BYTES = 64 * 1024
 """The kernel's buffer of a connection: as small as it can be without more CPU time for chunks in a burst."""
 
+_MAX_PIECE_BYTES = 256 * 1024
+"""How much of a request's body is written at once: other requests wait while it is encrypted."""
+
 _TCP_KEEP_ALIVE_SECONDS = 60
 
 _MAX_SHOWN_CHARACTERS = 40
@@ -76,13 +79,14 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     async def _send(self, request: httpx2.Request) -> "_Response":
         self._session = session = self._session or self._make_session()
+        content = request.content
         while True:
             try:
                 response = await session.request(
                     request.method,
                     str(request.url),
                     headers=request.headers,
-                    data=request.content,
+                    data=content if len(content) <= _MAX_PIECE_BYTES else _pieces(content),
                     allow_redirects=False,
                 )
                 return cast("_Response", response)
@@ -267,6 +271,13 @@ class _Body(httpx2.AsyncByteStream):
     async def _reject(self) -> bytes:
         coding = redact(self._content_coding, ())[:_MAX_SHOWN_CHARACTERS]
         raise InvalidResponse(f"a content coding although none was requested: {coding}")
+
+
+async def _pieces(content: bytes) -> AsyncIterator[memoryview]:
+    """The content in pieces, without a copy of it."""
+    view = memoryview(content)
+    for start in range(0, len(view), _MAX_PIECE_BYTES):
+        yield view[start : start + _MAX_PIECE_BYTES]
 
 
 async def _read_error(body: _Body) -> bytes:

@@ -1,6 +1,7 @@
 """Invalid requests: each receives the contract's error, and the model server receives nothing."""
 
 import asyncio
+import gc
 import io
 import json
 import tracemalloc
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from local.settings import APP_DIR
 from testing.behaviours import never_responds, responds, streams
 from testing.chat_completions import COMPLETION, OPENAI
 from testing.client import QUESTION, Configure, Logged, Service
-from testing.model_server import ModelServer
+from testing.model_server import Exchange, ModelServer
 
 Rejection = tuple[int, str | None]
 MESSAGE = {"content": "Hi"}
@@ -263,6 +265,40 @@ async def test_memory_of_a_waiting_request_is_that_of_its_bytes(
         sending.cancel()
         await asyncio.wait([sending])
     assert after - before < 8 * len(body)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_large_body_is_kept_once_and_until_the_response_has_ended(
+    service: Service, model: ModelServer, stream: bool
+) -> None:
+    """100 requests of 8 MiB each have to fit into an instance; nothing of them waits for the garbage collector."""
+    body = json.dumps({"messages": [{"role": "user", "content": "x" * (4 << 20)}], "stream": stream}).encode()
+    responding = asyncio.Event()
+
+    async def responds_later(exchange: Exchange) -> None:
+        await responding.wait()
+        await (streams(OPENAI) if stream else responds(200, COMPLETION))(exchange)
+
+    model.respond_with(responds_later)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        sending = asyncio.create_task(service.send(body, path="/api/v1/chat/completions"))
+        await model.arrived()
+        while_waiting = allocated_by_the_service()
+        responding.set()
+        assert (await sending)[0] == 200
+        afterwards = allocated_by_the_service()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert while_waiting < 1.1 * len(body)
+    assert afterwards < 0.1 * len(body)
+
+
+def allocated_by_the_service() -> int:
+    own = tracemalloc.Filter(True, str(APP_DIR / "chat" / "*"))
+    return sum(statistic.size for statistic in tracemalloc.take_snapshot().filter_traces([own]).statistics("filename"))
 
 
 @pytest.mark.usefixtures("nothing_upstream")

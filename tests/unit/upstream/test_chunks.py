@@ -85,10 +85,13 @@ def test_choice_without_a_delta_has_one(choice: Any, repaired: Any) -> None:
     assert feed(chunk(choices=[choice], future=1.0)) == [chunk(choices=[repaired], future=1.0)]
 
 
-@pytest.mark.parametrize("key", [b"delta", b"message"])
-def test_lone_surrogate_is_kept(key: bytes) -> None:
-    chunk = b'{"choices":[{"%b":{"content":"\\ud83d"}}]}'
-    (received,) = ChunkDecoder().feed(b"data: %b\n\n" % (chunk % key))
+def test_chunk_with_a_lone_surrogate_stays_the_bytes_received() -> None:
+    chunk = '{"choices": [{"delta": {"content": "é\\ud83d", "n": 1.0}}], "usage": null}'.encode()
+    assert ChunkDecoder().feed(b"data: %b\n\n" % chunk) == [chunk]
+
+
+def test_lone_surrogate_in_a_message_is_kept() -> None:
+    (received,) = ChunkDecoder().feed(b'data: {"choices":[{"message":{"content":"\\ud83d"}}]}\n\n')
     assert json.loads(received)["choices"] == [{"delta": {"content": "\ud83d"}}]
 
 

@@ -133,7 +133,6 @@ async def test_encoded_body_is_rejected(server: Server, client: Client, coding: 
     await response.aclose()
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body")
 async def test_response_during_the_upload_is_received(server: Server, client: Client) -> None:
     assert await client.request() == b"1."
     assert await client.request(content=b"{}" + bytes(16 * 1024 * 1024)) == b"2."
@@ -319,7 +318,6 @@ async def test_malformed_chunk_ends_the_response(exchanges: Exchanges, waiting: 
             await reading
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body")
 async def test_cancelled_upload_ends_at_once(exchanges: Exchanges) -> None:
     content = bytes(16 * 1024 * 1024)  # more than the kernel's buffers take
     task, connection = await exchanges.accept(content)
