@@ -26,7 +26,7 @@ class ChatError(Exception):
     """An error as the client sees it: base class of all those above.
 
     `message`, `type`, `code` and `param` are sent to the client; `retry_after` is in seconds. `reason` is for the operator's
-    log, and on a developer's own machine for the client too.
+    log, and on a developer's own machine for the client too. `headers` are the model server's headers for the client.
     """
 
     status: int
@@ -49,6 +49,7 @@ class ChatError(Exception):
         self.status = status or self.status
         self.retry_after = retry_after
         self.reason = reason or message
+        self.headers: dict[str, str] = {}
 
 
 class InvalidRequest(ChatError):

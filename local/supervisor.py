@@ -85,7 +85,7 @@ class Supervisor:
         if settings.ignored:
             print(f"Ignored in local.settings.json: {', '.join(settings.ignored)}.", flush=True)
         self._listener = self._listener or _listen(settings.Host.LocalHttpPort if self._port is None else self._port)
-        variables = settings.environment(os.environ)
+        variables = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"} | settings.environment(os.environ)
         upstream = None if self._model_file else configured_upstream(settings, os.environ)
         if not upstream:
             self._model = self._model or await LocalModel.start(self._model_file or default_model())

@@ -17,7 +17,7 @@ type Check = Callable[[Instance], Awaitable[str]]
 CHECKS: dict[str, Check] = {}
 
 _AT_ONCE = 20
-_DEFAULT_MAX_BYTES = 1024 * 1024
+_DEFAULT_MAX_BYTES = 8 * 1024 * 1024
 
 # A response that was buffered arrives within some milliseconds, after all of it was made.
 _MIN_STREAMED_SHARE = 0.2
@@ -178,7 +178,7 @@ async def _invalid(instance: Instance) -> str:
 async def _too_large(instance: Instance) -> str:
     response = await instance.post("chat", b" " * (_DEFAULT_MAX_BYTES + 1))
     if response.status_code == 400:
-        raise CheckSkipped("this instance accepts more than the default of 1 MiB")
+        raise CheckSkipped("this instance accepts more than the default of 8 MiB")
     expect(response.status_code == 413, f"{response.status_code} {response.text[:200]}")
     return str(response.json()["error"]["message"])
 

@@ -49,6 +49,11 @@ class TranslatedCompletion:
         return self._completion.metadata
 
     @property
+    def headers(self) -> dict[str, str]:
+        """The model server's headers for the client."""
+        return self._completion.headers
+
+    @property
     def count(self) -> int:
         """How many chunks or events have been read."""
         return self._completion.count

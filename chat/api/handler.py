@@ -66,7 +66,7 @@ async def _handle(
             else:
                 content = wire_format.encode_completion(await completion.read_complete())
                 watcher.stop()
-                await writer.send_complete(200, content, {})
+                await writer.send_complete(200, content, completion.headers)
             log.set_completed(completion.metadata)
     except ClientDisconnect:
         pass
@@ -106,7 +106,7 @@ async def _send_stream(
     if not chunks:
         raise InvalidResponse("a stream without a chunk")
     log.set_first_chunk()
-    await writer.start(200, {"content-type": wire_format.stream_media_type})
+    await writer.start(200, {"content-type": wire_format.stream_media_type, **completion.headers})
     try:
         while chunks:
             if content := wire_format.encode_stream(chunks):

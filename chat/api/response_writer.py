@@ -10,8 +10,12 @@ COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosnif
 
 def error_headers(error: ChatError) -> dict[str, str]:
     """The headers that belong to an error."""
-    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
-    return headers | ({"www-authenticate": "Bearer"} if error.status == 401 else {})
+    headers = dict(error.headers)
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return headers
 
 
 class ResponseWriter:

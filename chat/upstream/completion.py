@@ -16,6 +16,7 @@ from chat.upstream.chunks import ChunkDecoder, check_completion, completion_as_e
 from chat.upstream.client import get_client
 from chat.upstream.idle_timeout import IdleTimeout
 from chat.upstream.learned import learned, rejects_stream_options
+from chat.upstream.rate_limit_headers import rate_limit_headers
 from chat.upstream.request_body import remove_stream_options
 from chat.upstream.response_events import ResponseEventDecoder, check_response
 
@@ -35,10 +36,13 @@ class _ResponseStream(AsyncStream[object]):
 
 
 class Completion:
-    """A completion whose response has begun. `metadata` is complete at its end."""
+    """A completion whose response has begun. `metadata` is complete at its end; `headers` are for the client."""
 
-    def __init__(self, api: Api, read: Callable[[], Awaitable[bytes]], idle_timeout: IdleTimeout) -> None:
+    def __init__(
+        self, api: Api, headers: dict[str, str], read: Callable[[], Awaitable[bytes]], idle_timeout: IdleTimeout
+    ) -> None:
         self.metadata = Metadata()
+        self.headers = headers
         self._api = api
         self._read = read
         self._idle_timeout = idle_timeout
@@ -116,7 +120,7 @@ async def request_completion(
         response = await _send(body, api, client_retries=client_retries)
         read: Callable[[], Awaitable[bytes]] = response.extensions["read"]
         try:
-            yield Completion(api, read, idle_timeout)
+            yield Completion(api, rate_limit_headers(response.headers), read, idle_timeout)
             await _drain(read)
         finally:
             await response.aclose()

@@ -23,6 +23,7 @@ from chat.errors import (
 )
 from chat.redaction import redact
 from chat.settings import Settings
+from chat.upstream.rate_limit_headers import rate_limit_headers
 
 _MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 _MAX_REASON_LENGTH = 500
@@ -56,8 +57,10 @@ def _to_chat_error(error: BaseException, settings: Settings | None) -> ChatError
         case ChatError():
             return error
         case openai.APIStatusError():
-            sent = _error_object(_parse(error.response.content))
-            return _from_status(error.status_code, sent, settings, retry_after(error.response.headers))
+            sent, headers = _error_object(_parse(error.response.content)), error.response.headers
+            chat_error = _from_status(error.status_code, sent, settings, retry_after(headers))
+            chat_error.headers = rate_limit_headers(headers)
+            return chat_error
         case UpstreamErrorObject():
             sent = _error_object(error.error)
             return _from_status(_status_of(sent), sent, settings)

@@ -1,5 +1,6 @@
 """What model servers do in their own way, and how often a request is sent."""
 
+import json
 import socket
 from typing import Any
 
@@ -79,6 +80,20 @@ async def test_error_in_answer_to_a_stream_has_the_status_of_a_complete_one(
     received = [await service.send({**QUESTION, "stream": stream}) for stream in (True, False)]
     assert received[0] == received[1]
     assert received[0][0] == status
+
+
+LIMITS = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-tokens": "149984"}
+
+
+@pytest.mark.parametrize("path", ["/api/chat", V1])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_rate_limits_reach_the_client(service: Service, model: ModelServer, path: str, stream: bool) -> None:
+    completion = json.dumps(COMPLETION).encode()
+    model.respond_with(responds(200, completion, set_cookie="a=b", x_other="1", **LIMITS), responds(400, {}, **LIMITS))
+    for _ in range(2):
+        async with service.post({**V1_QUESTION, "stream": stream}, path=path) as response:
+            assert {name: response.headers[name] for name in LIMITS} == LIMITS
+            assert not {"set-cookie", "x-other"} & {name.lower() for name in response.headers}
 
 
 @pytest.mark.parametrize(
