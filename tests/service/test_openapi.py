@@ -165,7 +165,7 @@ def data_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of the JSON in an event's data."""
     name = schema.get("$ref", "").removeprefix("#/components/schemas/")
     data = (SCHEMAS[name] if name else schema)["properties"]["data"]
-    return dict(data["anyOf"][0] if "anyOf" in data else data)["contentSchema"]
+    return dict((data["anyOf"][0] if "anyOf" in data else data)["contentSchema"])
 
 
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
