@@ -6,12 +6,23 @@ import os
 import sys
 import time
 
-from bench.candidates import DIRECT, FASTAPI_SDK, RELAY, SERVICE, SERVICE_V1, Process, litellm
+from bench.candidates import (
+    DIRECT,
+    FASTAPI_SDK,
+    FUNCTIONS_SDK,
+    RELAY,
+    SERVICE,
+    SERVICE_RESPONSES,
+    SERVICE_TRANSLATED,
+    SERVICE_V1,
+    Process,
+    litellm,
+)
+from bench.connection_reuse import requests_over_tls
 from bench.imports import STEPS, import_times, share_of_rest
 from bench.plot import bars, lines
 from bench.rounds import CPU_FIGURE, CPU_LOADS, SWEEP, SWEEP_FIGURE, Bench
 from bench.table import medians, table
-from bench.warm import requests_over_tls
 from local.settings import APP_DIR
 
 _INSTALL_SECONDS = 120.0
@@ -29,7 +40,7 @@ def main() -> None:
     try:
         model.until_listening()
         proxy = litellm(options.uv, model.port, _INSTALL_SECONDS) if options.uv else "no --uv was given"
-        candidates = [DIRECT, RELAY, SERVICE, SERVICE_V1, FASTAPI_SDK]
+        candidates = [DIRECT, RELAY, SERVICE, SERVICE_V1, SERVICE_RESPONSES, SERVICE_TRANSLATED, FASTAPI_SDK, FUNCTIONS_SDK]
         if isinstance(proxy, str):
             print(f"LiteLLM's proxy is left out: {proxy}.")
         else:

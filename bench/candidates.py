@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local.settings import APP_DIR
@@ -44,6 +44,12 @@ _SERVICE = (sys.executable, "-m", "bench.service", "{port}", "{model_port}")
 SERVICE = Candidate("this service", (*_SERVICE, "chat"), "/api/chat", worker=True)
 SERVICE_V1 = Candidate(
     "this service, v1", (*_SERVICE, "chat_completions"), "/api/v1/chat/completions", worker=True, cpu_only=True
+)
+_RESPONSES = Candidate("", (*_SERVICE, "responses"), "/api/v1/responses", worker=True, cpu_only=True)
+SERVICE_RESPONSES = replace(_RESPONSES, name="this service, Responses relayed", env=(("OPENAI_RESPONSES_API", "true"),))
+SERVICE_TRANSLATED = replace(_RESPONSES, name="this service, Responses translated")
+FUNCTIONS_SDK = Candidate(
+    "Functions + OpenAI SDK", (*_SERVICE, "chat", "bench/functions_sdk"), "/api/chat", worker=True, cpu_only=True
 )
 FASTAPI_SDK = Candidate(
     "FastAPI + OpenAI SDK", (sys.executable, "-m", "bench.fastapi_sdk", "{port}", "{model_port}"), "/chat"

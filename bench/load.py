@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 _STAMP = re.compile(rb"~(\d{19})")
+_REPEATED = b"response.output_text.done"
 _ALONE = 100
 _WARM_UP = 10
 
@@ -63,6 +64,7 @@ class _Stream(asyncio.Protocol):
         self._latencies = latencies
         self._sent = 0
         self._tail = b""
+        self._repeats = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -71,16 +73,22 @@ class _Stream(asyncio.Protocol):
     def send(self, request: bytes) -> None:
         self.done = asyncio.get_running_loop().create_future()
         self.first = 0
+        self._repeats = False
         self._sent = monotonic_ns()
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self.last = monotonic_ns()
-        if lines := data.count(b"~"):
+        if self._repeats or (end := data.find(_REPEATED)) >= 0:
+            # What a response of the Responses API repeats of its text at its end is not counted again.
+            stamped, self._repeats = (b"" if self._repeats else data[:end]), True
+        else:
+            stamped = data
+        if lines := stamped.count(b"~"):
             if not self.first:
                 self.first = self.last - self._sent
             self.lines += lines
-            self._latencies += [self.last - int(stamp) for stamp in _STAMP.findall(data)]
+            self._latencies += [self.last - int(stamp) for stamp in _STAMP.findall(stamped)]
         self.writes += data.count(b"\n\r\n")  # ends each HTTP chunk, since each ends with a line
         self._tail = (self._tail + data[-5:])[-5:]
         if self._tail == b"0\r\n\r\n" and not self.done.done():
@@ -114,7 +122,8 @@ class _Target:
 
 def request(path: str, command: str, invocation_id: str) -> bytes:
     """A request that every candidate understands."""
-    body = json.dumps({"model": "gpt-5.4-mini", "messages": [{"role": "user", "content": command}], "stream": True})
+    key = "input" if path.endswith("/responses") else "messages"
+    body = json.dumps({"model": "gpt-5.4-mini", key: [{"role": "user", "content": command}], "stream": True})
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer none\r\n"
         f"x-ms-invocation-id: {invocation_id}\r\nContent-Length: {len(body)}\r\n\r\n"

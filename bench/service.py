@@ -1,4 +1,4 @@
-"""This service as the worker runs it: Microsoft's runtime, its web server and the function, with no host in front.
+"""A function app as the worker runs it: Microsoft's runtime, its web server and the function, with no host in front.
 
 A control connection replaces the host's gRPC: the worker sends its address there when it has started, and each line that it
 receives is the id of an invocation, whose HTTP request is sent to that address.
@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 
 from local.settings import APP_DIR
 from local.worker import HttpFunction, Worker
@@ -35,9 +36,9 @@ class _Control(asyncio.Protocol):
         task.add_done_callback(self._invocations.discard)
 
 
-async def _serve(control_port: int, model_port: int, name: str) -> None:
+async def _serve(control_port: int, model_port: int, name: str, app_dir: Path) -> None:
     os.environ.update(OPENAI_BASE_URL=f"http://127.0.0.1:{model_port}/v1", OPENAI_MODEL="gpt-5.4-mini")
-    worker = await Worker.start(APP_DIR)
+    worker = await Worker.start(app_dir)
     function = next(function for function in worker.functions if function.name == name)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Control(worker, function), "127.0.0.1", control_port)
@@ -45,4 +46,5 @@ async def _serve(control_port: int, model_port: int, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    _control_port, _model_port, _name, *_app_dir = sys.argv[1:]
+    asyncio.run(_serve(int(_control_port), int(_model_port), _name, APP_DIR.joinpath(*_app_dir)))

@@ -1,4 +1,4 @@
-"""A fake model server for load: chunks all at once or paced, as the user's message specifies.
+"""A fake model server for load: chunks, or events at `/v1/responses`, all at once or paced, as the user's message specifies.
 
 `burst 2000` is 2,000 chunks at once, `every 10 200` one every 10 ms, 200 times; `close` at the end closes the connection
 after the response. Each event is an HTTP chunk of its own, and its content is `~` with the time when it was sent.
@@ -23,17 +23,38 @@ _CHUNK = (
     b'"usage":null,"obfuscation":"x1aZ90"}\n\n'
 )
 
+_DELTA = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":7,'
+    b'"item_id":"msg_0f3ab1d6c05b0f2b006923a1b0c7a8819e8d6b5f1c2d3e4f50","output_index":0,"content_index":0,'
+    b'"delta":"~%019d","logprobs":[],"obfuscation":"x1aZ90"}\n\n'
+)
+_RESPONSE = b'{"id":"resp_1","object":"response","created_at":1763800000,"status":"%b","model":"m","output":[]}'
 
-_FIRST, _LAST = http_chunk(_CHUNK % 0).split(b"~" + b"0" * 19)
+
+class _Stream:
+    """The parts of a stream: its beginning, what stands before and after each stamp, and its end."""
+
+    def __init__(self, piece: bytes, begin: bytes, end: bytes) -> None:
+        self.begin = _HEAD + begin
+        self.piece = http_chunk(piece % 0)
+        self.before, self.after = self.piece.split(b"~" + b"0" * 19)
+        self.end = end + LAST_HTTP_CHUNK
+
+    @cache  # noqa: B019 - there are two
+    def burst(self, pieces: int) -> bytes:
+        return self.begin + self.piece * pieces + self.end
+
+
+def _event(event_type: bytes, status: bytes) -> bytes:
+    fields = (event_type, event_type, _RESPONSE % status)
+    return http_chunk(b'event: %b\ndata: {"type":"%b","sequence_number":0,"response":%b}\n\n' % fields)
+
+
 _FINISH = http_chunk(
     _CHUNK.replace(b'{"content":"~%019d"}', b"{}").replace(b'"finish_reason":null', b'"finish_reason":"stop"')
 )
-_END = _FINISH + http_chunk(DONE) + LAST_HTTP_CHUNK
-
-
-@cache
-def _burst(chunks: int) -> bytes:
-    return _HEAD + http_chunk(_CHUNK % 0) * chunks + _END
+_CHUNKS = _Stream(_CHUNK, b"", _FINISH + http_chunk(DONE))
+_EVENTS = _Stream(_DELTA, _event(b"response.created", b"in_progress"), _event(b"response.completed", b"completed"))
 
 
 class PacedConnection(Connection):
@@ -51,20 +72,21 @@ class PacedConnection(Connection):
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             return
         how, first, second, close = command.groups()
+        stream = _EVENTS if request.path.endswith("/responses") else _CHUNKS
         if how == b"burst":
-            self.transport.write(_burst(int(first)))
+            self.transport.write(stream.burst(int(first)))
             if close:
                 self.transport.close()
         else:
-            self.transport.write(_HEAD)
-            self._send(self._loop.time(), int(first) / 1000, int(second))
+            self.transport.write(stream.begin)
+            self._send(stream, self._loop.time(), int(first) / 1000, int(second))
 
-    def _send(self, due: float, interval: float, left: int) -> None:
-        self.transport.write(b"%b~%019d%b" % (_FIRST, monotonic_ns(), _LAST))
+    def _send(self, stream: _Stream, due: float, interval: float, left: int) -> None:
+        self.transport.write(b"%b~%019d%b" % (stream.before, monotonic_ns(), stream.after))
         if left > 1:
-            self._timer = self._loop.call_at(due + interval, self._send, due + interval, interval, left - 1)
+            self._timer = self._loop.call_at(due + interval, self._send, stream, due + interval, interval, left - 1)
         else:
-            self.transport.write(_END)
+            self.transport.write(stream.end)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

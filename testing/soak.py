@@ -17,17 +17,20 @@ import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
+from chat.settings import get_settings
 from chat.upstream.client import get_client
 from local.settings import APP_DIR, HostSection
-from testing.behaviours import ByLastMessage, responds, stalls_after, streams
+from testing import responses_api
+from testing.behaviours import responds, stalls_after, streams, streams_bytes
 from testing.chat_completions import COMPLETION, OPENAI
 from testing.chat_completions import event as sse
-from testing.faults import COMPLETED, FAULTS, SIZE_LIMIT, STREAMED, Fault
+from testing.faults import FAULTS, SIZE_LIMIT, Fault
 from testing.local_service import local_service
-from testing.model_server import ModelServer
+from testing.model_server import Behaviour, Exchange, ModelServer
 
 MAX_GROWTH = 64 * 1024
 CLIENTS = 20
@@ -40,9 +43,42 @@ QUICK = [
     for fault in FAULTS
     if not (fault.requests > 1 or fault.previous or fault.kind == SIZE_LIMIT or re.search(r"20,000|MiB", str(fault)))
 ]
-GOOD = Fault("good", "streamed", (streams(OPENAI),), STREAMED)
-GOOD_COMPLETE = Fault("good", "complete", (responds(200, COMPLETION),), COMPLETED, complete=True)
-STALLS = stalls_after(sse(OPENAI[0]), sse(OPENAI[1]))
+EVENTS = [responses_api.event(event) for event in responses_api.completed(*responses_api.TEXT)]
+RESPONSE = responses_api.response(*responses_api.TEXT)
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+REJECTS_TOOLS = responds(400, {"error": {"message": "Function tools with reasoning_effort are not supported."}})
+WITH_TOOLS = "v1/chat/completions, with tools"
+ROUTES = ["chat", "chat-protocol", "v1/chat/completions", WITH_TOOLS, "v1/responses"]
+
+
+def request(route: str, question: str, *, stream: bool) -> tuple[str, dict[str, Any]]:
+    """The path and the body of a request."""
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": question}], "stream": stream}
+    match route:
+        case "chat-protocol" if stream:
+            return "chat-protocol/stream", body
+        case "v1/responses":
+            return route, {"input": question, "stream": stream}
+        case _ if route == WITH_TOOLS:
+            return "v1/chat/completions", body | {"tools": TOOLS}
+    return route, body
+
+
+async def complete(exchange: Exchange) -> None:
+    """Responds in the API of the request; only the Responses API accepts tools."""
+    body = exchange.request.json
+    if "input" in body:
+        await (streams_bytes(*EVENTS) if body["stream"] else responds(200, RESPONSE))(exchange)
+    elif "tools" in body:
+        await REJECTS_TOOLS(exchange)
+    else:
+        await (streams(OPENAI) if body["stream"] else responds(200, COMPLETION))(exchange)
+
+
+async def stall(exchange: Exchange) -> None:
+    """Begins a stream in the API of the request, and does not end it."""
+    begin = EVENTS[:2] if "input" in exchange.request.json else [sse(chunk) for chunk in OPENAI[:2]]
+    await stalls_after(*begin)(exchange)
 
 
 class Soak:
@@ -51,50 +87,66 @@ class Soak:
     def __init__(self, url: str, model: ModelServer, session: aiohttp.ClientSession) -> None:
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self._url = f"{url}/api/chat"
+        self._url = url
         self._session = session
-        self._behaviours = ByLastMessage(STALLS)  # for a client that has disconnected before its request arrives
+        self._behaviours: dict[str, Behaviour] = {}
         self._sent = 0
-        model.respond_with(self._behaviours)
+        model.respond_with(self._respond)
 
     async def run(self, seconds: float) -> None:
-        """Keeps `CLIENTS` clients busy for so long."""
-        until = time.monotonic() + seconds
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CLIENTS):
-                group.create_task(self._send_until(until))
+        """Keeps `CLIENTS` clients busy for so long: half of it without the Responses API, which is then translated."""
+        for has_responses_api in ("false", "true"):
+            os.environ["OPENAI_RESPONSES_API"] = has_responses_api
+            get_settings.cache_clear()
+            until = time.monotonic() + seconds / 2
+            async with asyncio.TaskGroup() as group:
+                for _ in range(CLIENTS):
+                    group.create_task(self._send_until(until))
+
+    async def _respond(self, exchange: Exchange) -> None:
+        body = exchange.request.json
+        question = body.get("messages", body.get("input"))[-1]["content"]
+        # A client may have disconnected before its request arrives.
+        await self._behaviours.get(question, stall)(exchange)
 
     async def _send_until(self, until: float) -> None:
         while time.monotonic() < until:
             self._sent += 1
             question = str(self._sent)
-            match random.choices(["good", "complete", "fault", "disconnect"], [6, 2, 4, 2])[0]:
+            match random.choices(["good", "fault", "disconnect"], [8, 4, 2])[0]:
                 case "good":
-                    await self._send(question, GOOD)
-                case "complete":
-                    await self._send(question, GOOD_COMPLETE)
+                    await self._complete(question, random.choice(ROUTES))
                 case "fault":
-                    await self._send(question, random.choice(QUICK))
+                    await self._fail(question, random.choice(QUICK))
                 case "disconnect":
-                    await self._disconnect(question)
-            self._behaviours.remove(question)
+                    await self._disconnect(question, random.choice(ROUTES))
+            self._behaviours.pop(question, None)
 
-    async def _send(self, question: str, fault: Fault) -> None:
-        self._behaviours.set(question, fault.behaviours[0])
-        body = {"messages": [{"content": question}], "stream": not fault.complete}
-        async with self._session.post(self._url, json=body) as response:
-            await response.read()
-        self.counts["good" if fault.kind == "good" else "fault"] += 1
-        if response.status != fault.outcome.status:
-            self.wrong.append(f"{fault}: {response.status}")
+    async def _complete(self, question: str, route: str) -> None:
+        self._behaviours[question] = complete
+        stream = random.random() < 0.75
+        status, body = await self._send(*request(route, question, stream=stream))
+        self.counts[route] += 1
+        if status != 200 or b"upstream_error" in body:
+            self.wrong.append(f"{route}, {'streamed' if stream else 'complete'}: {status}")
 
-    async def _disconnect(self, question: str) -> None:
-        self._behaviours.set(question, STALLS)
-        body = {"messages": [{"content": question}]}
+    async def _fail(self, question: str, fault: Fault) -> None:
+        self._behaviours[question] = fault.behaviours[0]
+        route = random.choice(["chat", "v1/chat/completions"])
+        status, _ = await self._send(*request(route, question, stream=not fault.complete))
+        self.counts["fault"] += 1
+        if status != fault.outcome.status:
+            self.wrong.append(f"{route}, {fault}: {status}")
+
+    async def _disconnect(self, question: str, route: str) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(0, 0.05)), self._session.post(self._url, json=body) as response:
-                await response.read()
+            async with asyncio.timeout(random.uniform(0, 0.05)):
+                await self._send(*request(route, question, stream=True))
         self.counts["disconnect"] += 1
+
+    async def _send(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
+        async with self._session.post(f"{self._url}/api/{path}", json=body) as response:
+            return response.status, await response.read()
 
 
 @contextlib.contextmanager

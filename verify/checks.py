@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import openai
 
-from verify.instance import LONG_QUESTION, CheckFailed, CheckSkipped, Instance, Stream, expect, question
+from verify.instance import LONG_QUESTION, QUESTION, CheckFailed, CheckSkipped, Instance, Stream, expect, question
 
 type Check = Callable[[Instance], Awaitable[str]]
 
@@ -83,6 +83,22 @@ async def _ndjson(instance: Instance) -> str:
     return f"{len(lines)} chunks, {finished[-1]!r}"
 
 
+@check("event streams, by the Accept header")
+async def _event_streams(instance: Instance) -> str:
+    counts: list[str] = []
+    for path in ("chat", "chat-protocol/stream"):
+        response = await instance.post(path, question(), headers={"accept": "text/event-stream"})
+        expect(response.status_code == 200, f"{path}: {response.status_code} {response.text[:200]}")
+        _expect_type(response.headers["content-type"], "text/event-stream")
+        expect("accept" in response.headers.get("vary", "").lower(), f"{path}: Vary is {response.headers.get('vary')}")
+        *events, end, rest = response.text.split("\n\n")
+        expect((end, rest) == ("data: [DONE]", ""), f"{path}: the stream ends with {response.text[-100:]!r}")
+        for event in events:
+            expect(not json.loads(event.removeprefix("data: ")).get("error"), f"{path}: it has the event {event}")
+        counts.append(str(len(events)))
+    return f"{' and '.join(counts)} events"
+
+
 @check("NDJSON: a complete response")
 async def _complete(instance: Instance) -> str:
     response = await instance.post("chat", question(stream=False))
@@ -142,12 +158,58 @@ async def _v1_complete(instance: Instance) -> str:
     return str(completion.choices[0].finish_reason)
 
 
+@check("OpenAI API: a streamed response, with OpenAI's client")
+async def _v1_response_stream(instance: Instance) -> str:
+    async with instance.openai as client:
+        stream = await client.responses.create(model="any", input=QUESTION, stream=True)
+        events = [event async for event in stream]
+    expect(events[0].type == "response.created", f"the first event is {events[0].type}")
+    expect(events[-1].type in {"response.completed", "response.incomplete"}, f"the last event is {events[-1].type}")
+    numbers = [event.sequence_number for event in events]
+    expect(numbers == list(range(len(events))), f"the sequence numbers are {numbers}")
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    expect(text, "no text")
+    return f"{len(events)} events"
+
+
+@check("OpenAI API: a complete response, with OpenAI's client")
+async def _v1_response(instance: Instance) -> str:
+    async with instance.openai as client:
+        response = await client.responses.create(model="any", input=QUESTION)
+    expect(response.output_text, "no text")
+    return str(response.status)
+
+
 @check("OpenAI API: the list of models")
 async def _v1_models(instance: Instance) -> str:
     async with instance.openai as client:
         models = [model.id async for model in client.models.list()]
     expect(len(models) == 1, f"{len(models)} models")
     return models[0]
+
+
+@check("OpenAI API: the model by its name")
+async def _v1_model(instance: Instance) -> str:
+    async with instance.openai as client:
+        (model,) = [model async for model in client.models.list()]
+        expect(await client.models.retrieve(model.id) == model, "it is not the model in the list")
+        try:
+            await client.models.retrieve(f"not-{model.id}")
+        except openai.NotFoundError as error:
+            expect(error.code == "model_not_found", f"code is {error.code!r}")
+            return "model_not_found for another"
+    raise CheckFailed("there is another model")
+
+
+@check("OpenAI API: an unknown route is OpenAI's error")
+async def _v1_unknown(instance: Instance) -> str:
+    async with instance.openai as client:
+        try:
+            await client.embeddings.create(model="any", input=QUESTION)
+        except openai.NotFoundError as error:
+            expect(error.code == "unknown_url", f"code is {error.code!r}")
+            return error.code or ""
+    raise CheckFailed("embeddings were accepted")
 
 
 @check("OpenAI API: an error raises OpenAI's exception")
@@ -231,6 +293,13 @@ async def _cors(instance: Instance) -> str:
     return f"preflight: {response.status_code}, no Access-Control-Allow-Origin"
 
 
+@check("health")
+async def _health(instance: Instance) -> str:
+    response = await instance.get("health")
+    expect(response.status_code == 200, f"{response.status_code} {response.text[:200]}")
+    return str(response.json()["status"])
+
+
 @check("the chat page and what it loads")
 async def _page(instance: Instance) -> str:
     return await _check_page(instance, "chat")
@@ -246,7 +315,7 @@ async def _openapi(instance: Instance) -> str:
     response = await instance.get("openapi.json")
     expect(response.status_code == 200, f"{response.status_code}")
     document = response.json()
-    expect(document["openapi"].startswith("3.1"), f"version {document['openapi']}")
+    expect(document["openapi"].startswith("3.2"), f"version {document['openapi']}")
     return f"{len(document['paths'])} paths"
 
 

@@ -1,6 +1,6 @@
 """What a reused connection to the model server saves: a TLS server with the round-trip time of a real one.
 
-`python -m bench.warm` prints only this; `make bench` has it in its table.
+`python -m bench.connection_reuse` prints only this; `make bench` has it in its table.
 """
 
 import asyncio
