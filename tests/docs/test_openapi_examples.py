@@ -10,17 +10,30 @@ from testing.client import QUESTION
 from testing.command import python_m_local
 
 DOCUMENT = json.loads((APP_DIR / "web" / "static" / "openapi.json").read_text())
-EXAMPLES = {
-    media_type: content["example"]
-    for media_type, content in DOCUMENT["paths"]["/api/chat"]["post"]["responses"]["200"]["content"].items()
-}
+
+
+def examples(path: str) -> dict[str, Any]:
+    content = DOCUMENT["paths"][path]["post"]["responses"]["200"]["content"]
+    return {media_type: content[media_type]["example"] for media_type in content}
+
+
+EXAMPLES = examples("/api/chat")
+RESPONSES = examples("/api/v1/responses")
 
 # What differs from one completion to the next, or is llama.cpp's own.
-CHANGING = {"id", "created", "timings", "usage"}
+CHANGING = {"id", "created", "timings", "usage"} | {"created_at", "completed_at", "item_id"}
 
 
-def lasting(received: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in received.items() if name not in CHANGING}
+def lasting(received: Any) -> Any:
+    if isinstance(received, list):
+        return [lasting(value) for value in received]
+    if not isinstance(received, dict):
+        return received
+    return {name: lasting(value) for name, value in received.items() if name not in CHANGING}
+
+
+def events(stream: str) -> list[Any]:
+    return [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
 
 
 async def test_examples_are_what_a_model_sends() -> None:
@@ -30,6 +43,14 @@ async def test_examples_are_what_a_model_sends() -> None:
             lines = (await response.text()).splitlines()
         async with session.post(url, json=QUESTION | {"stream": False}) as response:
             completion = await response.json()
+        url = url.replace("chat", "v1/responses")
+        question = {"model": "any", "input": QUESTION["messages"][0]["content"]}
+        async with session.post(url, json=question | {"stream": True}) as response:
+            stream = await response.text()
+        async with session.post(url, json=question) as response:
+            complete_response = await response.json()
     examples = EXAMPLES["application/x-ndjson"].splitlines()
     assert [lasting(json.loads(line)) for line in lines] == [lasting(json.loads(line)) for line in examples]
     assert lasting(completion) == lasting(EXAMPLES["application/json"])
+    assert lasting(events(stream)) == lasting(events(RESPONSES["text/event-stream"]))
+    assert lasting(complete_response) == lasting(RESPONSES["application/json"])
