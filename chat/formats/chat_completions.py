@@ -140,7 +140,7 @@ class ChatCompletionsFormat:
         self._include_usage = False
 
     def parse_request(self, body: bytes, max_messages: int) -> CompletionRequest:
-        """Parses an `ChatCompletionsRequest`."""
+        """Parses a `ChatCompletionsRequest`."""
         request, self._include_usage = _parse_request(body, max_messages)
         return request
 

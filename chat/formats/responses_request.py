@@ -24,8 +24,8 @@ _NOTHING_STORED = (
     "This service stores nothing: send the whole conversation in `input`. The setting for that is `store=False` in Agent "
     "Framework, and `providerOptions.openai.store: false` in the AI SDK."
 )
-_ROLES = {"system", "developer", "user", "assistant"}
-_ITEM_TYPES = {
+_ROLES = ("system", "developer", "user", "assistant")
+_ITEM_TYPES = (
     "message",
     "function_call",
     "function_call_output",
@@ -33,8 +33,8 @@ _ITEM_TYPES = {
     "custom_tool_call_output",
     "reasoning",
     "additional_tools",
-}
-_CLIENT_TOOL_TYPES = {"function", "custom", "namespace"}
+)
+_CLIENT_TOOL_TYPES = ("function", "custom", "namespace")
 _INCLUDABLE = {"reasoning.encrypted_content", "message.output_text.logprobs"}
 
 
@@ -106,7 +106,7 @@ def _item(item: object, param: str) -> Object:
     """The item, if it does not refer to what is stored; raises `InvalidRequest`."""
     if not isinstance(item, dict):
         raise InvalidRequest(f"{param}: Input should be an object.", param=param)
-    kind = item.get("type") or "message"
+    kind = "message" if item.get("type") is None else item["type"]
     if kind == "item_reference":
         raise InvalidRequest(f"{param}: Item with id {str(item.get('id'))[:64]!r} not found. {_NOTHING_STORED}", param=param)
     if kind not in _ITEM_TYPES:

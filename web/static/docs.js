@@ -55,6 +55,10 @@ function adapted(spec) {
   for (const [path, item] of Object.entries(spec.paths)) {
     for (const operation of Object.values(item)) {
       if (operation.security) operation.security = offered(operation.security);
+      for (const { content } of Object.values(operation.responses)) {
+        // Swagger UI does not know the schema of an item of a stream.
+        for (const type of Object.values(content ?? {})) type.schema ??= type.itemSchema;
+      }
       const { streamed } = operation.requestBody?.content["application/json"].examples ?? {};
       if (streamed) operation.description += streamingHint(path, streamed.value);
     }
