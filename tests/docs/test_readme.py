@@ -10,7 +10,7 @@ from local.serve import QUESTION
 from local.settings import APP_DIR
 
 README = (APP_DIR / "README.md").read_text()
-PAGES = [APP_DIR / "README.md", APP_DIR / "CONTRIBUTING.md", APP_DIR / "SECURITY.md", *(APP_DIR / "docs").glob("*.md")]
+PAGES = [*APP_DIR.glob("*.md"), *(APP_DIR / "docs").rglob("*.md")]
 
 
 def test_settings_are_those_of_the_code() -> None:
@@ -30,18 +30,21 @@ def test_line_to_paste_is_the_one_that_make_run_prints() -> None:
     assert f"curl -N http://localhost:7071/api/chat -H 'content-type: application/json' -d '{QUESTION}'" in README
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(APP_DIR)))
 def test_make_targets_exist(page: Any) -> None:
     targets = set(re.findall(r"^([a-z]+):", (APP_DIR / "Makefile").read_text(), re.MULTILINE))
     code = "\n".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.DOTALL))
     assert set(re.findall(r"\bmake ([a-z]+)", code)) <= targets
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(APP_DIR)))
 def test_links_lead_somewhere(page: Any) -> None:
     for target, fragment in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
         if "://" in target:
             continue
+        # From the page of the repository on GitHub: /OWNER/NAME/blob/BRANCH/README.md.
+        if workflow := re.fullmatch(r"\.\./\.\./actions/workflows/([^/]+\.yml)(/badge\.svg)?", target):
+            target = f".github/workflows/{workflow[1]}"
         path = page.parent / target if target else page
         assert path.exists(), target
         if fragment:
