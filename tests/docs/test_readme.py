@@ -1,6 +1,7 @@
 """The README against the code: its settings, its commands and its links."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from local.serve import QUESTION
 from local.settings import APP_DIR
 
 README = (APP_DIR / "README.md").read_text()
-PAGES = [APP_DIR / "README.md", APP_DIR / "CONTRIBUTING.md", APP_DIR / "SECURITY.md", *(APP_DIR / "docs").glob("*.md")]
+PAGES = [*APP_DIR.glob("*.md"), *(APP_DIR / "docs").rglob("*.md")]
 
 
 def test_settings_are_those_of_the_code() -> None:
@@ -30,19 +31,26 @@ def test_line_to_paste_is_the_one_that_make_run_prints() -> None:
     assert f"curl -N http://localhost:7071/api/chat -H 'content-type: application/json' -d '{QUESTION}'" in README
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_make_targets_exist(page: Any) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(APP_DIR)))
+def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (APP_DIR / "Makefile").read_text(), re.MULTILINE))
     code = "\n".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.DOTALL))
     assert set(re.findall(r"\bmake ([a-z]+)", code)) <= targets
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Any) -> None:
+def _file(page: Path, target: str) -> Path:
+    """The file that a link leads to; GitHub's page of a workflow is relative to /OWNER/NAME/blob/BRANCH/README.md."""
+    if workflow := re.fullmatch(r"\.\./\.\./actions/workflows/([^/]+\.yml)(/badge\.svg)?", target):
+        return APP_DIR / ".github" / "workflows" / workflow[1]
+    return page.parent / target if target else page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(APP_DIR)))
+def test_links_lead_somewhere(page: Path) -> None:
     for target, fragment in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
         if "://" in target:
             continue
-        path = page.parent / target if target else page
+        path = _file(page, target)
         assert path.exists(), target
         if fragment:
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
