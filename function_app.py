@@ -9,6 +9,7 @@ from chat.api.auth import auth_levels
 from chat.api.handler import CompletionResponse
 from chat.api.health import health as health_response
 from chat.api.openai_routes import get_model, list_models, unknown_url
+from chat.api.worker_memory import release_invocations
 from chat.formats.chat import ChatFormat
 from chat.formats.chat_completions import ChatCompletionsFormat
 from chat.formats.chat_protocol import ProtocolFormat
@@ -22,6 +23,8 @@ app = func.FunctionApp(http_auth_level=auth_level)
 
 # The worker's web server would log every URL, and with it the function keys in `?code=`.
 logging.getLogger("uvicorn.access").addFilter(lambda _: False)
+
+release_invocations()
 
 
 @app.route(route="chat", methods=["POST"])

@@ -183,7 +183,7 @@ def held_bytes() -> dict[str, int]:
     owners = {
         f"{APP_DIR / 'chat'}{os.sep}": "this service",
         f"{os.sep}azure_functions_runtime{os.sep}": "Microsoft's runtime",
-        # Of each invocation, the runtime keeps two events and the id.
+        # Of each invocation under way, the runtime holds two events and the id.
         f"{os.sep}asyncio{os.sep}locks.py": "Microsoft's runtime",
         f"{os.sep}uuid.py": "Microsoft's runtime",
         f"{APP_DIR / 'testing'}{os.sep}": "the soak",

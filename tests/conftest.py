@@ -14,9 +14,10 @@ from chat.settings import Settings, get_settings
 from chat.telemetry.log_writer import flush
 from chat.upstream.client import get_client
 from chat.upstream.learned import learned
-from local.settings import HostSection
+from local.host import Host
+from local.settings import APP_DIR, HostSection
+from local.worker import Worker
 from testing.client import Logged, Service
-from testing.local_service import local_service
 from testing.model_server import ModelServer
 
 # How long an example takes says nothing on a machine that does other work too.
@@ -25,9 +26,17 @@ hypothesis_settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
-async def host_url() -> AsyncIterator[str]:
-    async with local_service(HostSection(CORS="https://good.example")) as url:
-        yield url
+async def worker() -> AsyncIterator[Worker]:
+    worker = await Worker.start(APP_DIR)
+    yield worker
+    await worker.stop()
+
+
+@pytest.fixture(scope="session")
+async def host_url(worker: Worker) -> AsyncIterator[str]:
+    host = Host(worker, "api", HostSection(CORS="https://good.example"))
+    yield await host.start(0)
+    await host.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from chat.api.body import discard_body, read_body
 from chat.api.completion import AnyCompletion, UpstreamRequest, open_completion, prepare
 from chat.api.disconnect import DisconnectWatcher
 from chat.api.response_writer import ResponseWriter, error_headers
-from chat.api.worker_memory import release_invocation
 from chat.errors import ChatError, InvalidResponse
 from chat.formats.wire_format import WireFormat
 from chat.settings import Settings, get_settings
@@ -40,10 +39,7 @@ class CompletionResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handling = _handle(self._request, self._format, self._context, send, takes_api_key=self._takes_api_key)
         # In a task of its own, because each chunk would resume all middleware of the web framework.
-        try:
-            await asyncio.create_task(handling, name=f"chat: {self._context.invocation_id}")
-        finally:
-            release_invocation(self._context.invocation_id)
+        await asyncio.create_task(handling, name=f"chat: {self._context.invocation_id}")
 
 
 async def _handle(

@@ -1,29 +1,30 @@
 """Releases what Microsoft's runtime keeps of each invocation: 2 KB, with which half a million requests fill an instance.
 
-See https://github.com/Azure/azure-functions-python-worker/pull/1877.
+Its `HttpCoordinator` adds an entry for each HTTP request and never removes it. A review found that in a copy of the class:
+https://github.com/Azure/azure-functions-python-worker/pull/1877.
 """
 
 import sys
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_KNOWN_VERSIONS = {"1.3.0"}
+_KNOWN_VERSIONS = {"1.2.1", "1.3.0"}
 
 
-def release_invocation(invocation_id: str) -> None:
-    """Releases an invocation whose response has ended; does nothing if the runtime is not a known one."""
-    if (kept := _kept_invocations()) is not None:
-        kept.pop(invocation_id, None)
+def release_invocations() -> None:
+    """Makes the runtime remove an invocation's entry as soon as it has read the response from it, or the exception.
 
+    It reads nothing from the entry after that. Does nothing if the runtime is not loaded, or is not a known one.
+    """
+    version = getattr(sys.modules.get("azure_functions_runtime.version"), "VERSION", None)
+    coordinator: Any = getattr(sys.modules.get("azure_functions_runtime.http_v2"), "http_coordinator", None)
+    entries = getattr(coordinator, "_context_references", None)
+    pop_response = getattr(coordinator, "_pop_http_response", None)
+    if version not in _KNOWN_VERSIONS or not isinstance(entries, dict) or not callable(pop_response):
+        return
 
-@cache
-def _kept_invocations() -> dict[str, Any] | None:
-    try:
-        if version("azure-functions-runtime") not in _KNOWN_VERSIONS:
-            return None
-    except PackageNotFoundError:
-        return None
-    coordinator = getattr(sys.modules.get("azure_functions_runtime.http_v2"), "http_coordinator", None)
-    kept = getattr(coordinator, "_context_references", None)
-    return kept if isinstance(kept, dict) else None
+    def pop_response_and_entry(invocation_id: str) -> object:
+        response = pop_response(invocation_id)
+        entries.pop(invocation_id, None)
+        return response
+
+    coordinator._pop_http_response = pop_response_and_entry

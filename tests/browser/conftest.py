@@ -30,7 +30,12 @@ def model_server(_model_server: ModelServer) -> ModelServer:
 @pytest.fixture(scope="session")
 async def local_site(_model_server: ModelServer) -> AsyncGenerator[str]:
     """The address of the functions, for tests that send no requests to the model server."""
-    async with local_stack(OPENAI_BASE_URL=f"{_model_server.url}/v1", OPENAI_MODEL="the-model") as address:
+    settings = {
+        "OPENAI_BASE_URL": f"{_model_server.url}/v1",
+        "OPENAI_MODEL": "the-model",
+        "CHAT_MAX_REQUEST_BYTES": "1048576",
+    }
+    async with local_stack(**settings) as address:
         yield address
 
 

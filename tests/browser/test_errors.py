@@ -299,7 +299,7 @@ async def test_a_question_that_alone_is_too_long_can_be_edited(page: Page, site:
 async def test_a_conversation_beyond_the_limits_of_the_service_continues(
     page: Page, site: str, model_server: ModelServer, limit: str
 ) -> None:
-    """The limits are 1000 messages and a mebibyte."""
+    """The limits here are 1000 messages and a mebibyte."""
     count, size, left = (1002, 1, 501) if limit == "messages" else (100, 12_000, 51)
     messages = [{"role": role, "content": "x" * size} for _ in range(count // 2) for role in ("user", "assistant")]
     await page.goto(f"{site}/docs")
