@@ -12,7 +12,7 @@ import yaml
 from local.settings import APP_DIR
 from testing.behaviours import responds, streams, streams_bytes
 from testing.chat_completions import AZURE, OPENAI, chunk, event
-from testing.client import Service
+from testing.client import QUESTION, Service
 from testing.command import python_m_local
 from testing.model_server import Behaviour, ModelServer
 
@@ -89,7 +89,8 @@ async def test_open_webui_reaches_make_run() -> None:
         url = environment["OPENAI_API_BASE_URL"].replace(":7071/", f":{await command.ready()}/")
         async with session.get(f"{url}/models") as response:
             (model,) = (await response.json())["data"]
-        body = {"model": model["id"], "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+        question = {"role": "user", **QUESTION["messages"][0]}
+        body = {"model": model["id"], "messages": [question], "stream": True}
         async with session.post(f"{url}/chat/completions", json=body) as response:
             assert response.status == 200
             assert response.content_type == "text/event-stream"
