@@ -24,10 +24,16 @@ _MAX_UNUSUAL_BYTES = 256 * 1024
 """The maximum size of what becomes Python objects because it does not have the usual shape."""
 
 
+_FROM_ASSISTANT_OR_NOT_EMPTY: list[Any] = [
+    {"properties": {"role": {"const": "assistant"}}, "required": ["role"]},
+    {"properties": {"content": {"minLength": 1}}},
+]
+
+
 class ProtocolMessage(BaseModel):
     """One message. The content of a response may be empty, as it is after a content filter, for example."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, json_schema_extra={"anyOf": _FROM_ASSISTANT_OR_NOT_EMPTY})
 
     role: Literal["user", "assistant"] = "user"
     content: str
