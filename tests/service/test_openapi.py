@@ -268,6 +268,7 @@ async def test_example_of_a_fault_is_real(service: Service, model: ModelServer, 
     assert await service.send() == (int(status), error_example(status))
 
 
+@pytest.mark.timeout(240)  # it sends 1,400 requests
 async def test_schemathesis_finds_no_difference(
     service: Service, model: ModelServer, configure: Configure, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ CONNECTIONS = 20
 FUNCTIONS = ["chat", "models", "health", "chat_page"]  # `chat` responds with 400
 
 
+@pytest.mark.timeout(180)
 async def test_invocations_of_any_function_leave_nothing(worker: Worker, configure: Configure) -> None:
     # Without the local host, which would take most of the time.
     configure(OPENAI_BASE_URL="http://localhost:1/v1")
