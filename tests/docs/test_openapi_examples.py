@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 
 from local.settings import APP_DIR
 from testing.client import QUESTION
@@ -36,6 +37,7 @@ def events(stream: str) -> list[Any]:
     return [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
 
 
+@pytest.mark.timeout(180)  # a real model responds
 async def test_examples_are_what_a_model_sends() -> None:
     async with python_m_local(APP_DIR) as command, aiohttp.ClientSession() as session:
         url = f"http://localhost:{await command.ready()}/api/chat"
