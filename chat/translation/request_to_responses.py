@@ -90,7 +90,10 @@ def _input(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         elif role == "assistant":
             if parts := _assistant_parts(message):
                 items.append({"type": "message", "role": role, "content": parts})
-            for call in message.get("tool_calls") or ():
+            calls = message.get("tool_calls") or []
+            if not isinstance(calls, list):
+                raise Untranslatable("messages")
+            for call in calls:
                 items.append(_call(call))
                 if items[-1]["type"] == "custom_tool_call":
                     custom_calls.add(items[-1]["call_id"])
@@ -112,7 +115,7 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
             url = _string(image, "url", "messages")
             return {"type": "input_image", "image_url": url, "detail": image.get("detail") or "auto"}
         case "file":
-            return {"type": "input_file", **_object(part, "file", "messages")}
+            return {**_object(part, "file", "messages"), "type": "input_file"}
     raise Untranslatable("messages")
 
 
@@ -150,12 +153,12 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     if kind == "function":
         function = _object(tool, "function", "tools")
         # Chat Completions is not strict by default, the Responses API is.
-        return {"type": "function", "parameters": None, **function, "strict": bool(function.get("strict"))}
+        return {"parameters": None, **function, "type": "function", "strict": bool(function.get("strict"))}
     if kind == "custom":
-        custom = {"type": "custom", **_object(tool, "custom", "tools")}
+        custom = {**_object(tool, "custom", "tools"), "type": "custom"}
         input_format = custom.get("format")
         if isinstance(input_format, dict) and input_format.get("type") == "grammar":
-            custom["format"] = {"type": "grammar", **_object(input_format, "grammar", "tools")}
+            custom["format"] = {**_object(input_format, "grammar", "tools"), "type": "grammar"}
         return custom
     raise Untranslatable("tools")
 

@@ -175,3 +175,10 @@ def test_message_that_responses_cannot_express(message: Object) -> None:
     with pytest.raises(Untranslatable) as raised:
         items(message)
     assert raised.value.param == "messages"
+
+
+@pytest.mark.parametrize("kind", ["function", "custom"])
+def test_tool_cannot_become_one_that_the_model_server_executes(kind: str) -> None:
+    tool = {"type": kind, kind: {"name": "f", "type": "web_search"}}
+    translated = translate_request({"model": "m", "stream": False, "messages": [], "tools": [tool]})
+    assert translated["tools"][0]["type"] == kind
