@@ -9,6 +9,7 @@ from typing import Any
 import openai
 
 from chat.completion_request import Api, CompletionRequest
+from chat.errors import InvalidResponse, UpstreamErrorObject
 from chat.metadata import Metadata
 from chat.settings import Settings
 from chat.translation import request_to_chat, request_to_responses
@@ -42,6 +43,7 @@ class TranslatedCompletion:
         self._completion = completion
         self._builder = builder
         self._ended = False
+        self._error: InvalidResponse | UpstreamErrorObject | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -60,8 +62,18 @@ class TranslatedCompletion:
 
     async def read(self) -> list[bytes]:
         """Returns the next chunks or events, none at the end; raises what `Completion.read` raises."""
+        if self._error:
+            raise self._error
         while received := await self._completion.read():
-            if translated := [value for each in received for value in self._builder.feed(each)]:
+            translated: list[bytes] = []
+            try:
+                for each in received:
+                    translated += self._builder.feed(each)
+            except (InvalidResponse, UpstreamErrorObject) as error:
+                if not translated:
+                    raise
+                self._error = error  # raised after what arrived before has been returned
+            if translated:
                 return translated
         if self._ended:
             return []
