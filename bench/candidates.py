@@ -34,7 +34,9 @@ class Candidate:
     rounds: int = 99
     """The most rounds that it takes part in."""
     cpu_only: bool = False
-    """Whether only the CPU time of a chunk is measured."""
+    """Whether it takes part only in the loads for the CPU time of a chunk."""
+    tools: bool = False
+    """Whether each request offers a tool, which the fake model server accepts only in the Responses API."""
     env: tuple[tuple[str, str], ...] = ()
 
 
@@ -48,8 +50,9 @@ SERVICE_V1 = Candidate(
 _RESPONSES = Candidate("", (*_SERVICE, "responses"), "/api/v1/responses", worker=True, cpu_only=True)
 SERVICE_RESPONSES = replace(_RESPONSES, name="this service, Responses relayed", env=(("OPENAI_RESPONSES_API", "true"),))
 SERVICE_TRANSLATED = replace(_RESPONSES, name="this service, Responses translated")
+SERVICE_TOOLS = replace(SERVICE_V1, name="this service, tools translated", tools=True)
 FUNCTIONS_SDK = Candidate(
-    "Functions + OpenAI SDK", (*_SERVICE, "chat", "bench/functions_sdk"), "/api/chat", worker=True, cpu_only=True
+    "Functions + OpenAI SDK", (*_SERVICE, "chat", "bench/functions_sdk"), "/api/chat", worker=True, cpu_only=True, rounds=1
 )
 FASTAPI_SDK = Candidate(
     "FastAPI + OpenAI SDK", (sys.executable, "-m", "bench.fastapi_sdk", "{port}", "{model_port}"), "/chat"
@@ -77,7 +80,7 @@ def litellm(uv: str, model_port: int, seconds: float) -> Candidate | str:
         ("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true"),  # it listens on localhost only
     )
     # One round: its chunks cost so much that the time does not allow more.
-    return Candidate("LiteLLM's proxy", command, "/v1/chat/completions", optional=True, rounds=1, env=env)
+    return Candidate("LiteLLM's proxy", command, "/v1/chat/completions", optional=True, cpu_only=True, rounds=1, env=env)
 
 
 class Process:

@@ -13,11 +13,16 @@ import statistics
 import sys
 from dataclasses import asdict, dataclass
 from time import monotonic, monotonic_ns
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 _STAMP = re.compile(rb"~(\d{19})")
 _REPEATED = b"response.output_text.done"
+_TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
 _ALONE = 100
 _WARM_UP = 10
 
@@ -34,6 +39,8 @@ class Load:
     """Over how many seconds the streams begin."""
     window: float = 0
     """For how many seconds after that latency and throughput are measured; 0 is to the end, without throughput."""
+    tools: bool = False
+    """Whether each request offers a tool."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +110,9 @@ class _Stream(asyncio.Protocol):
 class _Target:
     """Where requests go, and the worker's control connection, if there is a worker."""
 
-    def __init__(self, url: str, command: str, control: asyncio.StreamWriter | None = None) -> None:
+    def __init__(self, url: str, load: Load, control: asyncio.StreamWriter | None = None) -> None:
         self._url = urlsplit(url)
-        self._command = command
+        self._load = load
         self._control = control
 
     async def connect(self, latencies: list[int]) -> _Stream:
@@ -117,13 +124,16 @@ class _Target:
         invocation_id = str(uuid4())
         if self._control:
             self._control.write(invocation_id.encode() + b"\n")
-        stream.send(request(self._url.path, self._command, invocation_id))
+        stream.send(request(self._url.path, self._load.command, invocation_id, tools=self._load.tools))
 
 
-def request(path: str, command: str, invocation_id: str) -> bytes:
+def request(path: str, command: str, invocation_id: str, *, tools: bool) -> bytes:
     """A request that every candidate understands."""
     key = "input" if path.endswith("/responses") else "messages"
-    body = json.dumps({"model": "gpt-5.4-mini", key: [{"role": "user", "content": command}], "stream": True})
+    fields: dict[str, Any] = {"model": "gpt-5.4-mini", key: [{"role": "user", "content": command}], "stream": True}
+    if tools:
+        fields["tools"] = [_TOOL]
+    body = json.dumps(fields)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer none\r\n"
         f"x-ms-invocation-id: {invocation_id}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -199,8 +209,8 @@ async def _main(url: str, control_port: int, direct_port: int, load: Load) -> Se
     if control_port:
         reader, control = await asyncio.open_connection("127.0.0.1", control_port)
         url = (await reader.readline()).decode().strip() + urlsplit(url).path
-    direct = _Target(f"http://127.0.0.1:{direct_port}/v1/chat/completions", load.command)
-    return await _run(_Target(url, load.command, control), direct, load)
+    direct = _Target(f"http://127.0.0.1:{direct_port}/v1/chat/completions", load)
+    return await _run(_Target(url, load, control), direct, load)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,13 @@ _COLOURS = {
     "LiteLLM's proxy": "#b91c5c",
     "no service": "#c9ced6",
     "this service, v1": "#58a6ff",
+    "this service, Responses relayed": "#0e8a8a",
+    "this service, Responses translated": "#2da44e",
+    "this service, tools translated": "#7ac74f",
+    "Functions + OpenAI SDK": "#8f4a04",
 }
-_WIDTH, _LEFT, _TOP, _HEIGHT = 720, 70, 80, 280
+_WIDTH, _LEFT, _TOP, _HEIGHT = 960, 70, 120, 280
+_LEGEND_COLUMNS = 4
 
 Rows = dict[str, dict[str, float]]
 """A label along the x axis; of each candidate, the value there."""
@@ -57,9 +62,10 @@ def lines(path: Path, title: str, rows: Rows) -> None:
 def _write(path: Path, title: str, ticks: list[tuple[float, float]], marks: list[str], names: Iterable[str]) -> None:
     drawn = [_text(_LEFT - 50, 24, title, "start", 'font-weight="600" font-size="15"')]
     for index, name in enumerate(names):
-        x = _LEFT - 50 + index * 160
-        drawn.append(f'<rect x="{x}" y="36" width="11" height="11" fill="{_COLOURS[name]}"/>')
-        drawn.append(_text(x + 16, 46, name, "start"))
+        row, column = divmod(index, _LEGEND_COLUMNS)
+        x, baseline = _LEFT - 50 + column * 235, 46 + row * 20
+        drawn.append(f'<rect x="{x}" y="{baseline - 10}" width="11" height="11" fill="{_COLOURS[name]}"/>')
+        drawn.append(_text(x + 16, baseline, name, "start"))
     for tick, share in ticks:
         y = _y(share)
         drawn.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - 20}" y2="{y:.1f}" stroke="#e5e7eb"/>')

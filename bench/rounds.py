@@ -7,7 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -28,9 +28,7 @@ CPU_LOADS = {
 }
 # All are open from the 4th to the 7th second. What a candidate cannot handle accumulates, which 12 s are enough to show.
 MANY = Load(1000, "every 50 140", seconds=12, ramp=4, window=3)
-SWEEP = {
-    500 * 1000 // every: Load(500, f"every {every} 9999", seconds=5.5, ramp=2.5, window=3) for every in (100, 50, 25, 12)
-}
+SWEEP = {500 * 1000 // every: Load(500, f"every {every} 9999", seconds=5.5, ramp=2.5, window=3) for every in (100, 25, 12)}
 ALONE_FIGURE = "first line added, alone, ms"
 CPU_FIGURE = "CPU ms per 1,000 chunks"
 MANY_FIGURE = "1,000 streams of 20/s"
@@ -118,7 +116,7 @@ class Bench:
         seen = self._run(load, candidate, process)
         if process:
             self._note(f"{CPU_FIGURE}, {name}", candidate, (process.cpu_seconds() - before) * 1e6 / seen.lines)
-        if load.streams == 200 and not candidate.cpu_only:
+        if load.streams == 200:
             self._note("first line, 200 begin at once, ms", candidate, seen.first[0])
 
     def _many(self, candidate: Candidate, process: Process | None) -> None:
@@ -140,7 +138,7 @@ class Bench:
     def _running(self, load: Load, candidate: Candidate, process: Process | None) -> subprocess.Popen[bytes]:
         port = process.port if process else self._model.port
         arguments = [f"http://127.0.0.1:{port}{candidate.path}", port if candidate.worker else 0, self._model.port]
-        arguments += [json.dumps(asdict(load))]
+        arguments += [json.dumps(asdict(replace(load, tools=candidate.tools)))]
         return subprocess.Popen(
             [sys.executable, "-m", "bench.load", *map(str, arguments)], cwd=APP_DIR, stdout=subprocess.PIPE
         )
@@ -167,7 +165,7 @@ def _first_line(candidate: Candidate, process: Process) -> None:
             port = urlsplit(control.makefile().readline().strip()).port or 0
             control.sendall(invocation_id.encode() + b"\n")
         connection = connections.enter_context(socket.create_connection((at, port)))
-        connection.sendall(request(candidate.path, ALONE.command, invocation_id))
+        connection.sendall(request(candidate.path, ALONE.command, invocation_id, tools=candidate.tools))
         received = b""
         while b"~" not in received:
             part = connection.recv(65536)

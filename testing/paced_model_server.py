@@ -1,7 +1,8 @@
 """A fake model server for load: chunks, or events at `/v1/responses`, all at once or paced, as the user's message specifies.
 
 `burst 2000` is 2,000 chunks at once, `every 10 200` one every 10 ms, 200 times; `close` at the end closes the connection
-after the response. Each event is an HTTP chunk of its own, and its content is `~` with the time when it was sent.
+after the response. Each event is an HTTP chunk of its own, and its content is `~` with the time when it was sent. Chunks and
+events have the same size. A request for chunks that offers tools is rejected, as newer models do.
 """
 
 import asyncio
@@ -22,13 +23,14 @@ _CHUNK = (
     b'"choices":[{"index":0,"delta":{"content":"~%019d"},"logprobs":null,"finish_reason":null}],'
     b'"usage":null,"obfuscation":"x1aZ90"}\n\n'
 )
-
 _DELTA = (
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":7,'
     b'"item_id":"msg_0f3ab1d6c05b0f2b006923a1b0c7a8819e8d6b5f1c2d3e4f50","output_index":0,"content_index":0,'
-    b'"delta":"~%019d","logprobs":[],"obfuscation":"x1aZ90"}\n\n'
+    b'"delta":"~%019d","logprobs":[],"obfuscation":""}\n\n'
 )
+_DELTA = _DELTA.replace(b'""', b'"%b"' % (b"x" * (len(_CHUNK) - len(_DELTA))))
 _RESPONSE = b'{"id":"resp_1","object":"response","created_at":1763800000,"status":"%b","model":"m","output":[]}'
+_REJECTION = b'{"error":{"message":"Function tools with reasoning_effort are not supported."}}'
 
 
 class _Stream:
@@ -39,10 +41,6 @@ class _Stream:
         self.piece = http_chunk(piece % 0)
         self.before, self.after = self.piece.split(b"~" + b"0" * 19)
         self.end = end + LAST_HTTP_CHUNK
-
-    @cache  # noqa: B019 - there are two
-    def burst(self, pieces: int) -> bytes:
-        return self.begin + self.piece * pieces + self.end
 
 
 def _event(event_type: bytes, status: bytes) -> bytes:
@@ -55,6 +53,11 @@ _FINISH = http_chunk(
 )
 _CHUNKS = _Stream(_CHUNK, b"", _FINISH + http_chunk(DONE))
 _EVENTS = _Stream(_DELTA, _event(b"response.created", b"in_progress"), _event(b"response.completed", b"completed"))
+
+
+@cache
+def _burst(stream: _Stream, pieces: int) -> bytes:
+    return stream.begin + stream.piece * pieces + stream.end
 
 
 class PacedConnection(Connection):
@@ -73,8 +76,12 @@ class PacedConnection(Connection):
             return
         how, first, second, close = command.groups()
         stream = _EVENTS if request.path.endswith("/responses") else _CHUNKS
+        if stream is _CHUNKS and b'"tools"' in request.body:
+            head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            self.transport.write(head % len(_REJECTION) + _REJECTION)
+            return
         if how == b"burst":
-            self.transport.write(stream.burst(int(first)))
+            self.transport.write(_burst(stream, int(first)))
             if close:
                 self.transport.close()
         else:
