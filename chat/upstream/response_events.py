@@ -9,11 +9,10 @@ from msgspec.json import Decoder
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
 from chat.json_scan import MAX_ERROR_BYTES, NULL, ResponseKeys, decode_object, find_response_keys, parse
 from chat.metadata import Metadata
-from chat.upstream.sse import EventDecoder
+from chat.upstream.sse import EventDecoder, on_one_line
 
 _FINAL_TYPES = ("response.completed", "response.incomplete")
 _ERROR_TYPES = ("error", "response.failed")
-_LF = b"\n"[0]
 
 
 class _Event(Struct):
@@ -57,7 +56,7 @@ class ResponseEventDecoder:
                         raise UpstreamErrorObject(error)
                 if not event.type.startswith("response."):
                     continue  # a keep-alive, for instance: clients fail on events that they do not know
-                events.append(data.replace(b"\n", b" ") if _LF in data else data)
+                events.append(on_one_line(data))
                 if event.type in _FINAL_TYPES:
                     self.done = True
                     break
