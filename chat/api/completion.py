@@ -106,7 +106,8 @@ async def open_completion(
 ) -> AsyncGenerator[AnyCompletion]:
     """Requests a completion; raises what `request_completion` raises.
 
-    If the model server rejects the API that the request is in, and accepts the other one, this worker remembers that.
+    If the model server rejects the API that the request is in, the request is sent in the other one, which this worker
+    remembers if it is accepted.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -117,18 +118,27 @@ async def open_completion(
             other = _in_the_other_api(request, error)
             if not other:
                 raise
+            if other.api == "chat_completions":
+                learned().requires_responses_for_tools = False
             request = other
-            completion = await stack.enter_async_context(
-                request_completion(request.body, request.api, settings, client_retries=client_retries)
-            )
-            learned().requires_responses_for_tools = request.api == "responses"
+            try:
+                completion = await stack.enter_async_context(
+                    request_completion(request.body, request.api, settings, client_retries=client_retries)
+                )
+            except openai.APIStatusError as other_error:
+                if rejects_path(other_error):  # there is no other API: what remains is why this one was not accepted
+                    raise error from None
+                raise
+            if request.api == "responses":
+                learned().requires_responses_for_tools = True
         yield TranslatedCompletion(completion, request.builder) if request.builder else completion
 
 
 def _in_the_other_api(request: UpstreamRequest, error: openai.APIStatusError) -> UpstreamRequest | None:
     """The request for a model server that rejected it with this error; None if that is not for the API."""
     if request.api == "chat_completions" and not request.builder and rejects_tools(error):
-        return _through_responses(json.loads(request.body), request.body)
+        body = json.loads(request.body)
+        return _through_responses(body, request.body) if body.get("tools") else None
     if request.original and rejects_path(error):
         return UpstreamRequest(request.original, "chat_completions")
     return None

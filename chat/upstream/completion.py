@@ -66,7 +66,7 @@ class Completion:
             if decoder.error:
                 raise decoder.error
             received = await self._read()
-            if received and not self._begun:
+            if not self._begun and received.strip():
                 self._begun = True
                 if received.lstrip().startswith(b"{"):  # not server-sent events: the server ignores `stream`
                     received = self._as_event_stream(await self._read_to_end(received))
