@@ -252,8 +252,10 @@ def _text_parameters(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _response_format(text_format: Any) -> dict[str, Any] | None:  # noqa: ANN401 - any JSON value
-    kind = text_format.get("type") if isinstance(text_format, dict) else text_format
-    if kind in (None, "text"):
+    if text_format is None:
+        return None
+    kind = text_format.get("type") if isinstance(text_format, dict) else None
+    if kind == "text":
         return None
     if kind == "json_object":
         return {"type": "json_object"}

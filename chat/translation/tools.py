@@ -65,6 +65,7 @@ class FunctionTools:
         if custom:
             function["parameters"] = _input_parameter(tool.get("format"))
         self.functions[name] = {"type": "function", "function": function}
+        self.translated.pop(name, None)
         if custom or namespace is not None:
             self.translated[name] = Tool(tool["name"], namespace, custom)
 
