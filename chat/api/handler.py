@@ -58,7 +58,7 @@ async def _handle(
         upstream_request, stream = _parse_request(body, wire_format, settings, log)
         del body  # the encoded request is enough memory
         async with (
-            DisconnectWatcher(request.receive) as watcher,
+            DisconnectWatcher(request.receive, writer, settings.chat_timeout) as watcher,
             open_completion(upstream_request, settings, client_retries=wire_format.client_retries) as completion,
         ):
             if stream:
@@ -114,6 +114,7 @@ async def _send_stream(
             chunks = await completion.read()
     finally:
         log.set_chunk_count(completion.count)
+    await writer.write(b"")  # waits, while a disconnect is watched for, until the client has read enough for the end
     watcher.stop()
     await writer.end(wire_format.encode_stream_end())
 

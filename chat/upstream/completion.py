@@ -149,7 +149,8 @@ async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
     options = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
     if client_retries:
         options["max_retries"] = 0
-    for retry in range(_CONNECT_RETRIES + 1):
+    retries = 0
+    while True:
         try:
             # The SDK's own `create` would make typed copies first: a quarter of the time to the first chunk of 200 requests.
             stream = await get_client().post(
@@ -161,12 +162,12 @@ async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
                 stream_cls=_ResponseStream,
             )
         except openai.APIConnectionError as error:
-            if not client_retries or retry == _CONNECT_RETRIES or not isinstance(error.__cause__, httpx2.ConnectError):
+            if not client_retries or retries == _CONNECT_RETRIES or not isinstance(error.__cause__, httpx2.ConnectError):
                 raise
-            await asyncio.sleep(_CONNECT_RETRY_SECONDS)
         else:
             return stream.response
-    raise AssertionError
+        retries += 1
+        await asyncio.sleep(_CONNECT_RETRY_SECONDS)
 
 
 async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:
