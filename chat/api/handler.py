@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from chat.api.auth import authenticate
 from chat.api.body import discard_body, read_body
-from chat.api.completion import AnyCompletion, UpstreamRequest, open_completion, prepare
 from chat.api.disconnect import DisconnectWatcher
 from chat.api.response_writer import ResponseWriter, error_headers
+from chat.api.upstream_request import AnyCompletion, UpstreamRequest, make_upstream_request, open_completion
 from chat.errors import ChatError, InvalidResponse
 from chat.formats.wire_format import WireFormat
 from chat.settings import Settings, get_settings
@@ -91,7 +91,7 @@ def _parse_request(
     """
     request = wire_format.parse_request(body, settings.chat_max_messages)
     log.set_request(settings, request)
-    return prepare(request, settings), request.stream
+    return make_upstream_request(request, settings), request.stream
 
 
 async def _send_stream(
@@ -113,7 +113,7 @@ async def _send_stream(
                 await writer.write(content)
             chunks = await completion.read()
     finally:
-        log.set_chunk_count(completion.count)
+        log.set_chunk_count(completion.chunk_count)
     await writer.write(b"")  # waits, while a disconnect is watched for, until the client has read enough for the end
     watcher.stop()
     await writer.end(wire_format.encode_stream_end())

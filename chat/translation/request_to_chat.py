@@ -41,7 +41,7 @@ def translate_request(body: dict[str, Any]) -> tuple[dict[str, Any], RequestEcho
         translated["max_tokens"] = body["max_output_tokens"]
     translated |= _tool_parameters(body, tools)
     translated |= _text_parameters(body)
-    return translated, RequestEcho.of(body, tools.translated)
+    return translated, RequestEcho.of(body, tools.tools_by_function)
 
 
 def _path(position: int) -> str:

@@ -48,7 +48,7 @@ class ChunkDecoder:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.chunk_count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -74,7 +74,7 @@ class ChunkDecoder:
             if received:  # a body may end in the middle of an event: see `end`
                 self.error = error
         if chunks:
-            self.count += len(chunks)
+            self.chunk_count += len(chunks)
             self._last = chunks[-1]
         return chunks
 

@@ -12,10 +12,10 @@ from chat.completion_request import Api
 from chat.errors import InvalidResponse
 from chat.metadata import Metadata
 from chat.settings import Settings
+from chat.upstream.capabilities import capabilities, rejects_stream_options
 from chat.upstream.chunks import ChunkDecoder, check_completion, completion_as_event_stream
 from chat.upstream.client import get_client
 from chat.upstream.idle_timeout import IdleTimeout
-from chat.upstream.learned import learned, rejects_stream_options
 from chat.upstream.rate_limit_headers import rate_limit_headers
 from chat.upstream.request_body import remove_stream_options
 from chat.upstream.response_events import ResponseEventDecoder, check_response
@@ -50,9 +50,9 @@ class Completion:
         self._begun = False
 
     @property
-    def count(self) -> int:
+    def chunk_count(self) -> int:
         """How many chunks or events have been read."""
-        return self._decoder.count
+        return self._decoder.chunk_count
 
     async def read(self) -> list[bytes]:
         """Returns the chunks or events that have arrived, at least one, each a JSON object on one line; none at the end.
@@ -128,7 +128,7 @@ async def request_completion(
 
 async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
     """Sends the request; without `stream_options` if the model server rejects them."""
-    if learned().rejects_stream_options:
+    if capabilities().rejects_stream_options:
         body = remove_stream_options(body)
     try:
         return await _post(body, api, client_retries=client_retries)
@@ -137,7 +137,7 @@ async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
         if body == without_stream_options or not rejects_stream_options(error):
             raise
     response = await _post(without_stream_options, api, client_retries=client_retries)
-    learned().rejects_stream_options = True
+    capabilities().rejects_stream_options = True
     return response
 
 

@@ -36,7 +36,7 @@ class ResponseEventDecoder:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.chunk_count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -66,7 +66,7 @@ class ResponseEventDecoder:
             if received:  # a body may end in the middle of an event
                 self.error = error
         if events:
-            self.count += len(events)
+            self.chunk_count += len(events)
             self._last = events[-1]
         return events
 

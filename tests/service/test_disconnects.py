@@ -16,7 +16,7 @@ from fastapi import Request
 from starlette.types import Message
 
 from chat.api.handler import CompletionResponse
-from chat.formats.chat import ChatFormat
+from chat.formats.ndjson import NdjsonFormat
 from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
 from testing.chat_completions import COMPLETION, DONE, OPENAI, chunk, event
 from testing.client import QUESTION, Configure, Logged, Service
@@ -193,7 +193,7 @@ async def test_client_that_stops_reading_before_the_end_counts_as_disconnected(
     model.respond_with(streams(OPENAI))
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
     context = SimpleNamespace(invocation_id="an-id", function_name="chat", trace_context=SimpleNamespace(trace_parent=None))
-    response = CompletionResponse(Request(scope, receive), ChatFormat(""), cast("func.Context", context))
+    response = CompletionResponse(Request(scope, receive), NdjsonFormat(""), cast("func.Context", context))
     async with asyncio.timeout(10):
         await response(scope, receive, send)
     assert len(sent) > 1

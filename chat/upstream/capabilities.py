@@ -12,7 +12,7 @@ _TOOLS_REJECTED = "Function tools with reasoning_effort are not supported"
 
 
 @dataclass
-class Learned:
+class Capabilities:
     """What the model server has rejected, and accepted in another way."""
 
     rejects_stream_options: bool = False
@@ -20,9 +20,9 @@ class Learned:
 
 
 @cache
-def learned() -> Learned:
+def capabilities() -> Capabilities:
     """What has been learned since the worker started."""
-    return Learned()
+    return Capabilities()
 
 
 def rejects_stream_options(error: openai.APIStatusError) -> bool:

@@ -15,8 +15,8 @@ from chat.settings import Settings
 from chat.translation import request_to_chat, request_to_responses
 from chat.translation.chunks_to_events import ResponseBuilder
 from chat.translation.events_to_chunks import CompletionBuilder
+from chat.upstream.capabilities import capabilities, rejects_path, rejects_tools
 from chat.upstream.completion import Completion, request_completion
-from chat.upstream.learned import learned, rejects_path, rejects_tools
 from chat.upstream.request_body import encode_body, make_body
 
 type Builder = ResponseBuilder | CompletionBuilder
@@ -27,13 +27,13 @@ type Builder = ResponseBuilder | CompletionBuilder
 class UpstreamRequest:
     """An encoded request, in the API that the model server speaks, and what translates the response, if that is necessary.
 
-    `original` is the client's request in Chat Completions, for a model server that then rejects the Responses API.
+    `chat_completions_body` is the request as the client sent it, for a model server that then rejects the Responses API.
     """
 
     body: bytes
     api: Api
     builder: Builder | None = None
-    original: bytes = b""
+    chat_completions_body: bytes = b""
 
 
 class TranslatedCompletion:
@@ -56,9 +56,9 @@ class TranslatedCompletion:
         return self._completion.headers
 
     @property
-    def count(self) -> int:
+    def chunk_count(self) -> int:
         """How many chunks or events have been read."""
-        return self._completion.count
+        return self._completion.chunk_count
 
     async def read(self) -> list[bytes]:
         """Returns the next chunks or events, none at the end; raises what `Completion.read` raises."""
@@ -88,14 +88,14 @@ class TranslatedCompletion:
 type AnyCompletion = Completion | TranslatedCompletion
 
 
-def prepare(request: CompletionRequest, settings: Settings) -> UpstreamRequest:
+def make_upstream_request(request: CompletionRequest, settings: Settings) -> UpstreamRequest:
     """Encodes the request in the API that the model server speaks; raises `InvalidRequest`."""
     body = make_body(request, settings)
     if request.api == "responses" and not settings.has_responses_api:
         chat_body, echo = request_to_chat.translate_request(body)
         return UpstreamRequest(encode_body(chat_body), "chat_completions", ResponseBuilder(echo))
     original = encode_body(body)
-    if request.api == "chat_completions" and body.get("tools") and learned().requires_responses_for_tools:
+    if request.api == "chat_completions" and body.get("tools") and capabilities().requires_responses_for_tools:
         return _through_responses(body, original) or UpstreamRequest(original, request.api)
     return UpstreamRequest(original, request.api)
 
@@ -119,7 +119,7 @@ async def open_completion(
             if not other:
                 raise
             if other.api == "chat_completions":
-                learned().requires_responses_for_tools = False
+                capabilities().requires_responses_for_tools = False
             request = other
             try:
                 completion = await stack.enter_async_context(
@@ -130,7 +130,7 @@ async def open_completion(
                     raise error from None
                 raise
             if request.api == "responses":
-                learned().requires_responses_for_tools = True
+                capabilities().requires_responses_for_tools = True
         yield TranslatedCompletion(completion, request.builder) if request.builder else completion
 
 
@@ -139,8 +139,8 @@ def _in_the_other_api(request: UpstreamRequest, error: openai.APIStatusError) ->
     if request.api == "chat_completions" and not request.builder and rejects_tools(error):
         body = json.loads(request.body)
         return _through_responses(body, request.body) if body.get("tools") else None
-    if request.original and rejects_path(error):
-        return UpstreamRequest(request.original, "chat_completions")
+    if request.chat_completions_body and rejects_path(error):
+        return UpstreamRequest(request.chat_completions_body, "chat_completions")
     return None
 
 
