@@ -13,6 +13,7 @@ from chat.errors import AuthenticationError, ConfigurationError
 from chat.settings import get_settings, has_sign_in
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_MAX_NAME_LENGTH = 200
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,14 @@ def signed_in_id(headers: Headers) -> str | None:
     """
     value = _sign_in_header(headers, "x-ms-client-principal-id")
     return value if _OBJECT_ID.fullmatch(value) else None
+
+
+def signed_in_name(headers: Headers) -> str | None:
+    """Returns the name of the person who is signed in, empty if it is unknown; None if App Service authentication is off."""
+    if not has_sign_in():
+        return None
+    name = _sign_in_header(headers, "x-ms-client-principal-name")
+    return name.encode("latin-1").decode("utf-8", "replace")[:_MAX_NAME_LENGTH]
 
 
 def _sign_in_header(headers: Headers, name: str) -> str:

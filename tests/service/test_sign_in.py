@@ -1,4 +1,4 @@
-"""Who has signed in, as App Service authentication says in its headers: in the log line."""
+"""Who has signed in, as App Service authentication says in its headers: in the log line and on the chat page."""
 
 import pytest
 
@@ -9,6 +9,7 @@ from testing.model_server import ModelServer
 API_KEY = "a-key-of-twenty-characters"
 COMPLETIONS = "/api/v1/chat/completions"
 ID = "x-ms-client-principal-id"
+NAME = "x-ms-client-principal-name"
 PERSON = "0f9b8a7c-1234-4cde-8f00-00000000000a"
 
 
@@ -95,3 +96,56 @@ async def test_the_principal_of_static_web_apps_is_not_logged(
     assert (await service.send(headers={"x-ms-client-principal": principal}))[0] == 200
     (line,) = await logged()
     assert "enduser.id" not in line
+
+
+async def test_the_chat_page_names_the_person(service: Service, model: ModelServer, configure: Configure) -> None:
+    configure(**_settings(model, "True"))
+    etags = set()
+    for name, shown in {
+        "alice@contoso.example": "alice@contoso.example",
+        "Zoë Ōta": "Zoë Ōta",
+        "<img src=x onerror=alert(1)>": "&lt;img src=x onerror=alert(1)&gt;",
+        "\"'&{name}": "&quot;&#x27;&amp;{name}",
+        "x" * 5000: "x" * 200,
+    }.items():
+        async with service.session.get(f"{service.url}/api/chat", headers={NAME: name}) as response:
+            assert f'<bdi id="person">{shown}</bdi>' in await response.text()
+            assert response.headers["Cache-Control"] == "private, no-cache"
+            assert response.headers["Referrer-Policy"] == "same-origin"
+            etags.add(response.headers["ETag"])
+        async with service.session.get(
+            f"{service.url}/api/chat", headers={NAME: name, "If-None-Match": response.headers["ETag"]}
+        ) as response:
+            assert response.status == 304
+    assert len(etags) == 5
+
+
+@pytest.mark.parametrize("headers", [[], [(NAME, "")], [(NAME, "alice"), (NAME, "bob")]], ids=str)
+async def test_the_chat_page_names_nobody_if_the_name_is_unknown(
+    service: Service, model: ModelServer, configure: Configure, headers: list[tuple[str, str]]
+) -> None:
+    configure(**_settings(model, "True"))
+    async with service.session.get(f"{service.url}/api/chat", headers=headers) as response:
+        assert "Sign out" not in await response.text()
+        assert response.headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("sign_in", ["False", None])
+@pytest.mark.parametrize("page", ["chat", "docs"])
+async def test_pages_are_the_same_for_everyone_without_a_sign_in(
+    service: Service, model: ModelServer, configure: Configure, sign_in: str | None, page: str
+) -> None:
+    configure(**_settings(model, sign_in))
+    responses = []
+    for headers in ({}, {NAME: "mallory", ID: PERSON}):
+        async with service.session.get(f"{service.url}/api/{page}", headers=headers) as response:
+            assert response.headers["Cache-Control"] == "no-cache"
+            assert response.headers["Referrer-Policy"] == "no-referrer"
+            responses.append((response.headers["ETag"], await response.read()))
+    assert responses[0] == responses[1]
+
+
+async def test_the_page_of_a_person_does_not_depend_on_valid_settings(service: Service, configure: Configure) -> None:
+    configure(CHAT_TIMEOUT="soon", WEBSITE_AUTH_ENABLED="True")
+    async with service.session.get(f"{service.url}/api/chat", headers={NAME: "alice"}) as response:
+        assert '<bdi id="person">alice</bdi>' in await response.text()
