@@ -5,7 +5,7 @@ import logging
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from chat.api.auth import auth_levels
+from chat.api.auth import auth_levels, signed_in_name
 from chat.api.handler import CompletionResponse
 from chat.api.health import health as health_response
 from chat.api.openai_routes import get_model, list_models, unknown_url
@@ -84,13 +84,13 @@ def health(req: Request) -> Response:  # noqa: ARG001 - the worker passes the re
 @app.route(route="chat", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def chat_page(req: Request) -> Response:
     """The chat page, at the path to which programs post."""
-    return page("chat.html", req)
+    return page("chat.html", req, signed_in_name(req.headers))
 
 
 @app.route(route="docs", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def docs(req: Request) -> Response:
     """The interactive documentation."""
-    return page("docs.html", req)
+    return page("docs.html", req, signed_in_name(req.headers))
 
 
 @app.route(route="assets/{file}", methods=["GET", "HEAD"], auth_level=ANONYMOUS)

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from chat.api.auth import authenticate
+from chat.api.auth import authenticate, signed_in_id
 from chat.api.body import discard_body, read_body
 from chat.api.disconnect import DisconnectWatcher
 from chat.api.response_writer import ResponseWriter, error_headers
@@ -51,8 +51,9 @@ async def _handle(
     body_received = False
     try:
         settings = get_settings()
-        if takes_api_key:
-            log.set_client(authenticate(request.headers, settings.api_keys))
+        api_key_name = authenticate(request.headers, settings.api_keys) if takes_api_key else None
+        # Routes that require API keys are excluded from the sign-in: the header may be the client's own.
+        log.set_client(api_key_name, None if api_key_name else signed_in_id(request.headers))
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
         upstream_request, stream = _parse_request(body, wire_format, settings, log)
