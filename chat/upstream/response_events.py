@@ -3,7 +3,7 @@
 An event stays the bytes that the model server sent: it is checked to be one JSON object.
 """
 
-from msgspec import Raw, Struct
+from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
@@ -15,7 +15,7 @@ _FINAL_TYPES = ("response.completed", "response.incomplete")
 _ERROR_TYPES = ("error", "response.failed")
 
 
-class _Event(Struct):
+class _Event(Struct, gc=False):
     type: str = ""
     error: Raw = NULL
 
@@ -47,9 +47,9 @@ class ResponseEventDecoder:
         events: list[bytes] = []
         try:
             for _, data in self._events.feed(received):
-                if data.strip() in (b"", b"[DONE]"):
+                event = _decode(data)
+                if event is None:
                     continue
-                event = decode_object(data, _decode_event)
                 if event.error is not NULL or event.type in _ERROR_TYPES:
                     error = _error(event, data)
                     if error or event.type in _ERROR_TYPES:
@@ -78,6 +78,14 @@ class ResponseEventDecoder:
         if response := decode_object(self._last, _decode_event_with_response).response:
             metadata.update_from_response(response)
         return metadata
+
+
+def _decode(data: bytes) -> _Event | None:
+    """An event; None for data that is empty or `[DONE]`. Raises `InvalidResponse`."""
+    try:
+        return _decode_event(data.decode())
+    except (MsgspecError, ValueError, RecursionError):
+        return None if data.strip() in (b"", b"[DONE]") else decode_object(data, _decode_event)
 
 
 def _error(event: _Event, data: bytes) -> object:
