@@ -1,9 +1,10 @@
-"""Checks the JSON objects of the model server and finds single keys, in one pass that creates few other Python objects.
+"""Checks the JSON objects of the model server and finds single keys, in one pass and without a Python object for each value.
 
 A few megabytes of JSON can become hundreds of megabytes of Python objects, and parsing takes ten times as long as the pass.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ NULL = Raw(b"null")
 """The value of a key that is absent."""
 
 _MAX_DIGITS = 4000
+
+# Escaped backslashes and pairs of surrogates are in the group, lone surrogates are not.
+_SURROGATES = re.compile(rb"((?:\\\\)+|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
 
 
 class Keys(Struct):
@@ -45,7 +49,7 @@ class ResponseKeys(Struct):
 
 
 def _int(digits: str) -> int | str:
-    return int(digits) if len(digits) < _MAX_DIGITS else digits  # Python refuses to convert more
+    return int(digits) if len(digits) < _MAX_DIGITS else digits  # Python converts 4,300 at most; the number becomes a string
 
 
 _decode_value = json.JSONDecoder(parse_int=_int).decode
@@ -54,16 +58,23 @@ _decode_response_keys = Decoder(ResponseKeys).decode
 
 
 def decode_object[T](data: bytes, decode: Callable[[str], T]) -> T:
-    """Decodes one JSON object with a decoder of msgspec; raises `InvalidResponse` for anything else, or another shape."""
+    """Decodes one JSON object with a decoder of msgspec; raises `InvalidResponse` for anything else, or another shape.
+
+    Lone surrogates, which JSON allows and msgspec does not, become U+FFFD.
+    """
     try:
         text = data.decode()
         try:
             return decode(text)
         except MsgspecError:
-            # JSON allows lone surrogates, msgspec does not. The characters in their place are only checked.
-            return decode(text.replace("\\ud", "\\ue").replace("\\uD", "\\ue"))
+            return decode(replace_lone_surrogates(data).decode())
     except (MsgspecError, ValueError, RecursionError):
         raise InvalidResponse("something that is not a JSON object") from None
+
+
+def replace_lone_surrogates(data: bytes) -> bytes:
+    """JSON with U+FFFD in place of each lone surrogate, for instance at the end of a truncated text."""
+    return _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", data)
 
 
 def find_keys(data: bytes) -> Keys:

@@ -39,7 +39,7 @@ class Metadata:
             self.reasoning_output_tokens = _tokens(usage.get("completion_tokens_details"), "reasoning_tokens")
 
     def update_from_response(self, keys: ResponseKeys) -> None:
-        """Updates the metadata from a `response`; its finish reason is why it is incomplete, or its status."""
+        """Updates the metadata from a `response`. Its finish reason is why it is incomplete, or else its status."""
         self.response_id = _identifier(parse_or_none(keys.id, _MAX_IDENTIFIER_BYTES))
         self.model = _identifier(parse_or_none(keys.model, _MAX_IDENTIFIER_BYTES))
         details = parse_or_none(keys.incomplete_details, _MAX_USAGE_BYTES)

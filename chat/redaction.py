@@ -31,12 +31,12 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def has_secret(text: str, secrets: Iterable[str]) -> bool:
-    """Whether text, in which nothing is encoded, contains one of the secrets in any case."""
+    """Whether the text contains one of the secrets, in any case; percent-encoding is not decoded."""
     return any(secret.lower() in text.lower() for secret in secrets)
 
 
 def _in_any_encoding(secret: str) -> str:
-    """An expression that matches the secret, with any of its characters percent-encoded."""
+    """A regular expression that matches the secret, with any of its characters percent-encoded."""
     return "".join(f"(?:{re.escape(character)}|{_percent_encoded(character)})" for character in secret)
 
 

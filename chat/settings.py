@@ -31,7 +31,7 @@ _HOST = re.compile(r"\[[0-9a-f:.]+\]|(?!.{254})[\w-]{1,63}(\.[\w-]{1,63})*", re.
 _API_KEY_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _MIN_API_KEY_LENGTH = 20
 _TENANT = re.compile(r"[A-Za-z0-9.-]+")
-_SHOWN_CHARACTERS = 60
+_MAX_SHOWN_CHARACTERS = 60
 
 
 def _check_url(url: AnyHttpUrl) -> AnyHttpUrl:
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _check_key_vault_reference(cls, value: object) -> object:
-        # Azure passes on the reference where it cannot read the secret, and a part of it would pass for an API key.
+        # If Azure cannot read the secret, the value is the reference itself, which would be accepted as a key.
         if isinstance(value, str) and value.lower().startswith("@microsoft.keyvault("):
             raise ValueError("unresolved Key Vault reference: check the secret, and the identity's role")
         return value
@@ -210,7 +210,10 @@ def has_sign_in() -> bool:
 
 @cache
 def get_settings() -> Settings:
-    """Returns the settings, read once; after a `ConfigurationError`, which names every invalid one, they are read again."""
+    """Returns the settings, which are read once.
+
+    Raises `ConfigurationError`, which names every invalid setting; the next call then reads them again.
+    """
     try:
         return Settings()
     except ValidationError as error:
@@ -218,7 +221,7 @@ def get_settings() -> Settings:
 
 
 def _configuration_error(error: ValidationError) -> ConfigurationError:
-    """The error for invalid settings: clients receive its message, and only the log has values that are not secret."""
+    """The error for invalid settings. Its message, for clients, has no values; its reason, for the log, has no secrets."""
     messages: list[str] = []
     reasons: list[str] = []
     for detail in error.errors(include_url=False):
@@ -232,4 +235,4 @@ def _shown(name: str, value: object) -> str:
     """An invalid value for the log; nothing if the setting holds a key or a URL, which may contain one."""
     if name.endswith(("_key", "_keys", "_url", "_endpoint")):
         return ""
-    return f" invalid value {redact(str(value), ())[:_SHOWN_CHARACTERS]!r}:"
+    return f" invalid value {redact(str(value), ())[:_MAX_SHOWN_CHARACTERS]!r}:"

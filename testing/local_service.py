@@ -13,6 +13,8 @@ async def local_service(section: HostSection) -> AsyncGenerator[str]:
     """Serves on any free port; yields the address, without a path."""
     worker = await Worker.start(APP_DIR)
     host = Host(worker, "api", section)
-    yield await host.start(0)
-    await host.stop()
-    await worker.stop()
+    try:
+        yield await host.start(0)
+    finally:
+        await host.stop()
+        await worker.stop()

@@ -35,6 +35,7 @@ _PAGES = {
 }
 
 
+_NOT_FOUND_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _ACCOUNT_PLACE = "<!-- account -->"
 _ACCOUNT = (
     '<span id="account"><bdi id="person">{name}</bdi> '
@@ -66,7 +67,7 @@ def page(name: str, request: Request, person: str | None) -> Response:
 
 def asset(name: str, request: Request) -> Response:
     """A file that a page loads, or 404."""
-    return _response(_file(name), request, {}) if name in _ASSETS else Response(status_code=404)
+    return _response(_file(name), request, {}) if name in _ASSETS else Response(status_code=404, headers=_NOT_FOUND_HEADERS)
 
 
 def openapi_document(request: Request) -> Response:

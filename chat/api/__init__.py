@@ -1,1 +1,1 @@
-"""One exchange with a client: joins a wire format with the model server. It alone knows the web framework."""
+"""One exchange with a client: joins a format with the model server. No other package of `chat` knows the web framework."""

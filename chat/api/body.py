@@ -8,9 +8,9 @@ from starlette.types import Receive
 
 from chat.errors import BodyTooLarge, RequestTimeout, UnsupportedMediaType
 
-# How long, and how much of, a rejected body is read on.
-_DISCARD_SECONDS = 1.0
-_DISCARD_BYTES = 16 * 1024 * 1024
+# Limits of what is read of a rejected body.
+_MAX_DISCARD_SECONDS = 1.0
+_MAX_DISCARD_BYTES = 16 * 1024 * 1024
 
 
 async def read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
@@ -36,9 +36,12 @@ async def read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
 
 
 async def discard_body(receive: Receive) -> None:
-    """Reads on for a moment: a client that is still sending may lose the response if the connection closes at once."""
-    remaining = _DISCARD_BYTES
+    """Reads and discards the rest of the body, within limits.
+
+    A client that is still sending may lose the response if the connection closes at once.
+    """
+    remaining = _MAX_DISCARD_BYTES
     with suppress(TimeoutError):
-        async with asyncio.timeout(_DISCARD_SECONDS):
+        async with asyncio.timeout(_MAX_DISCARD_SECONDS):
             while remaining > 0 and (message := await receive()).get("more_body"):
                 remaining -= len(message["body"])

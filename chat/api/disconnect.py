@@ -13,8 +13,8 @@ from chat.api.response_writer import ResponseWriter
 class DisconnectWatcher:
     """An async context manager that cancels its body when the client disconnects, and then raises `ClientDisconnect`.
 
-    It does the same if the client has read nothing for so many seconds, or up to twice as many: such a client would keep its
-    request to the model server open for ever. Enter it when the request's body has been received.
+    It does the same if a write waits for `seconds`, or up to twice as long, because the client does not read: otherwise its
+    request to the model server could stay open without end. Enter it when the request's body has been received.
     """
 
     def __init__(self, receive: Receive, writer: ResponseWriter, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Handles one request for a completion: reads it, requests the completion, and sends the response, all in one task."""
 
 import asyncio
+from contextlib import suppress
 from typing import override
 
 import azure.functions as func
@@ -57,7 +58,7 @@ async def _handle(
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
         upstream_request, stream = _parse_request(body, wire_format, settings, log)
-        del body  # the encoded request is enough memory
+        del body  # only the encoded request is held from here on
         async with (
             DisconnectWatcher(request.receive, writer, settings.chat_timeout) as watcher,
             open_completion(upstream_request, settings, client_retries=wire_format.client_retries) as completion,
@@ -74,11 +75,12 @@ async def _handle(
     except Exception as exception:
         error = to_chat_error(exception, settings)
         log.set_failed(error)
-        exception.__traceback__ = None  # its frames hold what was received, and refer to it: a cycle
+        # The frames of these tracebacks hold what was received, and refer to the exception: a cycle.
+        exception.__traceback__ = exception.__context__ = exception.__cause__ = None
         if not writer.started:
             await _send_error(error, wire_format.encode_error(error), writer, request, body_received=body_received)
-        elif not writer.ended:
-            await writer.end(wire_format.encode_stream_error(error))
+        elif settings and not writer.ended:
+            await _end_with_error(wire_format.encode_stream_error(error), writer, request, settings.chat_timeout)
     finally:
         log.write()
 
@@ -88,7 +90,7 @@ def _parse_request(
 ) -> tuple[UpstreamRequest, bool]:
     """Returns the request to the model server, and whether the client requests a stream.
 
-    What the request was parsed to is not kept while the model server responds: it can take 25 times as much memory.
+    The parsed request, which can take many times as much memory, is not held while the model server responds.
     """
     request = wire_format.parse_request(body, settings.chat_max_messages)
     log.set_request(settings, request)
@@ -118,6 +120,15 @@ async def _send_stream(
     await writer.write(b"")  # waits, while a disconnect is watched for, until the client has read enough for the end
     watcher.stop()
     await writer.end(wire_format.encode_stream_end())
+
+
+async def _end_with_error(content: bytes, writer: ResponseWriter, request: Request, seconds: float) -> None:
+    with suppress(ClientDisconnect):
+        async with DisconnectWatcher(request.receive, writer, seconds) as watcher:
+            await writer.write(content)
+            await writer.write(b"")
+            watcher.stop()
+            await writer.end()
 
 
 async def _send_error(

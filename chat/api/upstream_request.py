@@ -9,7 +9,7 @@ from typing import Any
 import openai
 
 from chat.completion_request import Api, CompletionRequest
-from chat.errors import InvalidResponse, UpstreamErrorObject
+from chat.errors import InvalidResponse
 from chat.metadata import Metadata
 from chat.settings import Settings
 from chat.translation import request_to_chat, request_to_responses
@@ -19,6 +19,9 @@ from chat.upstream.capabilities import capabilities, rejects_path, rejects_tools
 from chat.upstream.completion import Completion, request_completion
 from chat.upstream.request_body import encode_body, make_body
 
+_MAX_TRANSLATED_BYTES = 4 * 1024 * 1024
+"""The maximum size of a complete response that is translated, as of an event: its values become Python objects."""
+
 type Builder = ResponseBuilder | CompletionBuilder
 """Builds a response of one API from that of the other."""
 
@@ -27,7 +30,7 @@ type Builder = ResponseBuilder | CompletionBuilder
 class UpstreamRequest:
     """An encoded request, in the API that the model server speaks, and what translates the response, if that is necessary.
 
-    `chat_completions_body` is the request as the client sent it, for a model server that then rejects the Responses API.
+    `chat_completions_body` is the same request in Chat Completions, for a model server without the Responses API.
     """
 
     body: bytes
@@ -43,7 +46,7 @@ class TranslatedCompletion:
         self._completion = completion
         self._builder = builder
         self._ended = False
-        self._error: InvalidResponse | UpstreamErrorObject | None = None
+        self._error: InvalidResponse | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -67,9 +70,9 @@ class TranslatedCompletion:
         while received := await self._completion.read():
             translated: list[bytes] = []
             try:
-                for each in received:
-                    translated += self._builder.feed(each)
-            except (InvalidResponse, UpstreamErrorObject) as error:
+                for chunk_or_event in received:
+                    translated += self._builder.feed(chunk_or_event)
+            except InvalidResponse as error:
                 if not translated:
                     raise
                 self._error = error  # raised after what arrived before has been returned
@@ -81,15 +84,21 @@ class TranslatedCompletion:
         return self._builder.end()
 
     async def read_complete(self) -> bytes:
-        """Returns the complete response; raises what `Completion.read_complete` raises."""
-        return self._builder.complete(await self._completion.read_complete())
+        """Returns the complete response; raises what `Completion.read_complete` raises, or `IncompleteResponse`."""
+        body = await self._completion.read_complete()
+        if len(body) > _MAX_TRANSLATED_BYTES:
+            raise InvalidResponse(f"a completion to translate of more than {_MAX_TRANSLATED_BYTES} bytes")
+        return self._builder.complete(body)
 
 
 type AnyCompletion = Completion | TranslatedCompletion
 
 
 def make_upstream_request(request: CompletionRequest, settings: Settings) -> UpstreamRequest:
-    """Encodes the request in the API that the model server speaks; raises `InvalidRequest`."""
+    """Encodes the request in the API that the model server speaks.
+
+    Raises `InvalidRequest` if a value cannot be encoded or translated.
+    """
     body = make_body(request, settings)
     if request.api == "responses" and not settings.has_responses_api:
         chat_body, echo = request_to_chat.translate_request(body)
@@ -106,8 +115,8 @@ async def open_completion(
 ) -> AsyncGenerator[AnyCompletion]:
     """Requests a completion; raises what `request_completion` raises.
 
-    If the model server rejects the API that the request is in, the request is sent in the other one, which this worker
-    remembers if it is accepted.
+    If the model server does not accept the API of the request, the request is sent in the other one. This worker remembers
+    that.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -126,7 +135,7 @@ async def open_completion(
                     request_completion(request.body, request.api, settings, client_retries=client_retries)
                 )
             except openai.APIStatusError as other_error:
-                if rejects_path(other_error):  # there is no other API: what remains is why this one was not accepted
+                if rejects_path(other_error):  # the model server does not have the other API: the first error has the reason
                     raise error from None
                 raise
             if request.api == "responses":
@@ -145,7 +154,7 @@ def _in_the_other_api(request: UpstreamRequest, error: openai.APIStatusError) ->
 
 
 def _through_responses(body: dict[str, Any], original: bytes) -> UpstreamRequest | None:
-    """A request of Chat Completions in the Responses API; None if that has no counterpart of a parameter."""
+    """A request of Chat Completions in the Responses API; None if that lacks one of the parameters."""
     try:
         translated = request_to_responses.translate_request(body)
     except request_to_responses.Untranslatable:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+_MAX_ACCEPT_LENGTH = 1024
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -27,7 +29,9 @@ EVENT_STREAM = Framing("text/event-stream", b"data: ", b"\n\n", b"data: [DONE]\n
 def lines_or_events(accept: str, lines_media_type: str) -> Framing:
     """The framing that the request's `Accept` header prefers; lines (https://github.com/ndjson/ndjson-spec) by default.
 
-    What stands between client and service may buffer any other media type than that of server-sent events.
+    Proxies may buffer a response of any media type but that of server-sent events.
     """
-    preferred = parse_accept_header(accept, MIMEAccept).best_match([lines_media_type, EVENT_STREAM.media_type])
+    preferred = parse_accept_header(accept[:_MAX_ACCEPT_LENGTH], MIMEAccept).best_match(
+        [lines_media_type, EVENT_STREAM.media_type]
+    )
     return EVENT_STREAM if preferred == EVENT_STREAM.media_type else Framing(lines_media_type, b"", b"\n")

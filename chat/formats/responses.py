@@ -26,8 +26,8 @@ class ResponsesFormat:
     client_retries = True
 
     def __init__(self) -> None:
-        self._first = b""
-        self._last = b""
+        self._first_event = b""
+        self._last_event = b""
 
     def parse_request(self, body: bytes, max_messages: int) -> CompletionRequest:
         """Parses a `ResponsesRequest`."""
@@ -35,8 +35,8 @@ class ResponsesFormat:
 
     def encode_stream(self, events: list[bytes]) -> bytes:
         """Encodes each event, with its type as the name of the server-sent event."""
-        self._first = self._first or events[0]
-        self._last = events[-1]
+        self._first_event = self._first_event or events[0]
+        self._last_event = events[-1]
         return b"".join([b"event: %b\ndata: %b\n\n" % (_event_type(event), event) for event in events])
 
     def encode_completion(self, completion: bytes) -> bytes:
@@ -50,13 +50,13 @@ class ResponsesFormat:
     def encode_stream_error(self, error: ChatError) -> bytes:
         """Encodes the events `error` and `response.failed`.
 
-        Of OpenAI's clients, some recognize only the first, and that with its fields either flat or nested, and some only the
-        second.
+        OpenAI's clients differ: some recognize only `error`, with either flat or nested fields, and others only
+        `response.failed`.
         """
         fields = {"code": error.code, "message": error.message, "param": error.param}
-        number = _sequence_number(self._last) + 1
+        number = _sequence_number(self._last_event) + 1
         failed = {
-            **_response(self._first),
+            **_response(self._first_event),
             "status": "failed",
             "error": {"code": error.code or _FAILURE_CODES.get(error.type, "server_error"), "message": error.message},
         }
@@ -89,10 +89,16 @@ def _sequence_number(event: bytes) -> int:
 
 
 def _response(event: bytes) -> dict[str, Any]:
-    """The response object in the first event."""
-    response = _parse(event).get("response")
+    """The response object in the first event, if it can be encoded again."""
     minimal = {"id": "resp_0", "object": "response", "created_at": int(time()), "model": "", "output": []}
-    return minimal | (response if isinstance(response, dict) else {})
+    response = _parse(event).get("response")
+    if not isinstance(response, dict):
+        return minimal
+    try:
+        encode_json(response)
+    except ValueError:
+        return minimal
+    return minimal | response
 
 
 def _parse(event: bytes) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class ResponsesRequest(ForwardedParameters):
 
 
 def parse_request(body: bytes, max_items: int) -> CompletionRequest:
-    """Returns the request, with the tools that the client executes only; raises `InvalidRequest`."""
+    """Returns the request, with only the tools that the client executes; raises `InvalidRequest`."""
     value, request = validate(ResponsesRequest, body, max_items, "input")
     if request.previous_response_id is not None:
         raise InvalidRequest(_NOTHING_STORED, param="previous_response_id", code="previous_response_not_found")
@@ -93,7 +93,7 @@ def parse_request(body: bytes, max_items: int) -> CompletionRequest:
         text_or_items = [{"role": "user", "content": text_or_items}]
     items = [_item(item, f"input[{position}]") for position, item in enumerate(text_or_items)]
     items = [item for item in items if not _is_stored_reasoning(item)]
-    # Of the tools that the model server would execute and bill, none is offered to it.
+    # Tools that the model server would execute and bill are left out.
     parameters["tools"] = tools = _client_tools(parameters.get("tools", []))
     has_tools = bool(tools) or any(item.get("type") == "additional_tools" for item in items)
     parameters["tool_choice"] = _tool_choice(parameters.get("tool_choice"), has_tools=has_tools)

@@ -1,12 +1,12 @@
 """The validation of a request's body, for every format, and the conversation of the simple ones."""
 
-import re
 from typing import Annotated, Any, Literal
 
 import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
 
 from chat.errors import InvalidRequest, field_path
+from chat.json_scan import replace_lone_surrogates
 
 # Pydantic's messages for these name Python's types.
 _MESSAGES = {
@@ -17,9 +17,6 @@ _MESSAGES = {
 
 
 _BOM = b"\xef\xbb\xbf"
-
-# Escaped backslashes and pairs of surrogates are in the group, lone surrogates are not.
-_SURROGATES = re.compile(rb"((?:\\\\)+|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
 
 
 def _check_string_or_object(value: object) -> object:
@@ -73,12 +70,12 @@ def validate[T: BaseModel](
 
 
 def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Parses JSON; a lone surrogate, with which a response may end, becomes U+FFFD. Raises `ValueError`."""
-    # Not by the model, so that NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache of strings.
+    """Parses JSON; a lone surrogate, for instance at the end of a truncated text, becomes U+FFFD. Raises `ValueError`."""
+    # Without `model_validate_json`, NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache.
     try:
         return pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
-        replaced = _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", body)
+        replaced = replace_lone_surrogates(body)
         if replaced == body:
             raise
         return pydantic_core.from_json(replaced, allow_inf_nan=False, cache_strings="keys")

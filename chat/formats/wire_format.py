@@ -46,5 +46,5 @@ def openai_error(error: ChatError) -> bytes:
 
 
 def encode_json(data: dict[str, Any]) -> bytes:
-    """Encodes an object on one line, in ASCII."""
-    return json.dumps(data, separators=(",", ":")).encode()
+    """Encodes an object on one line, in ASCII; raises `ValueError` for a number that is out of range."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()

@@ -8,6 +8,7 @@ from msgspec import Meta, MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse
+from chat.json_scan import NULL
 from chat.translation.logprobs import encode_logprobs
 from chat.translation.output_items import (
     COMPLETED,
@@ -25,7 +26,6 @@ from chat.translation.output_items import (
 from chat.translation.raw_json import (
     ITEM_BYTES,
     MAX_KEPT_BYTES,
-    NULL,
     decode,
     encode,
     string_body,
@@ -90,7 +90,7 @@ class _Model(Struct):
     model: Raw = NULL
 
 
-type _Tokens = Annotated[int, Meta(ge=0)]
+type _Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class _PromptTokensDetails(Struct):
@@ -121,7 +121,7 @@ class _Call:
 
     def __init__(self, call_id: bytes) -> None:
         self.id = call_id
-        self.arguments = bytearray()  # until then
+        self.arguments = bytearray()  # received before the name
         self.item: CallItem | None = None
 
 
@@ -257,7 +257,7 @@ class ResponseBuilder:
         call = self._calls.get(index) if has_index else self._last_call
         if call is None or (name and call.item and (call_id != call.id if call_id else not has_index)):
             call = self._calls[index if has_index else b"null %d" % len(self._calls)] = _Call(call_id)
-            self._keep(ITEM_BYTES)
+            self._keep(ITEM_BYTES + len(index) + len(call_id))
         self._last_call = call
         arguments = _arguments(function.arguments)
         self._keep(len(arguments))
@@ -272,6 +272,7 @@ class ResponseBuilder:
 
     def _open_call(self, call: _Call, name: str) -> None:
         self._end_content()
+        self._keep(3 * len(name))  # in the item, in its event and in the response
         call_id = b"" if call.id in self._call_ids else call.id  # an id of two calls would not identify either
         self._call_ids.add(call.id)
         tool = self._echo.tools.get(name) or Tool(name)

@@ -8,11 +8,11 @@ from msgspec import Meta, MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse
+from chat.json_scan import NULL
 from chat.translation.logprobs import encode_logprobs
 from chat.translation.raw_json import (
     ITEM_BYTES,
     MAX_KEPT_BYTES,
-    NULL,
     decode,
     encode,
     string_body,
@@ -84,7 +84,7 @@ class _Event(Struct):
     summary_index: Raw = NULL
 
 
-type _Tokens = Annotated[int, Meta(ge=0)]
+type _Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class _InputTokensDetails(Struct):
@@ -199,7 +199,7 @@ class CompletionBuilder:
         return self._arguments(call, string_body(event.delta)) if call else []
 
     def _item(self, event: _Event, item: _Item) -> list[bytes]:
-        """Begins a call, or adds what its deltas lacked."""
+        """Begins a call, or adds what its deltas lacked. Text comes from deltas only."""
         if not (kind := _CALL_TYPES.get(string_body(item.type))):
             return []
         text, key = _call_text(item), _call_key(event, item.id)
@@ -207,7 +207,7 @@ class CompletionBuilder:
         if call:
             return self._arguments(call, _rest(text, bytes(call.sent)))
         call = self._calls[key] = _Call(len(self._calls), *kind)
-        self._kept_bytes += ITEM_BYTES
+        self._kept_bytes += ITEM_BYTES + len(key)
         self._add(call, text)
         return [self._chunk(b'{"tool_calls":[{"index":%d,%b}]}' % (call.index, _call_fields(item, call.index)))]
 

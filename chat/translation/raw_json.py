@@ -10,8 +10,7 @@ from msgspec import MsgspecError, Raw
 from msgspec.json import Decoder
 
 from chat.errors import InvalidResponse
-
-NULL = Raw(b"null")
+from chat.json_scan import replace_lone_surrogates
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
 """The maximum of what is kept of a streamed completion until its end."""
@@ -29,11 +28,8 @@ def decode[T](data: bytes, decoder: Decoder[T]) -> T:
         try:
             return decoder.decode(data)
         except MsgspecError:
-            if b"\\ud" not in data.lower():
-                raise
-            text = json.dumps(json.loads(data), ensure_ascii=False)
-            return decoder.decode(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    except (MsgspecError, ValueError, RecursionError):
+            return decoder.decode(replace_lone_surrogates(data))
+    except (MsgspecError, RecursionError):
         raise InvalidResponse("a value of another type than the API defines") from None
 
 

@@ -39,7 +39,7 @@ _FUNCTION = {"description": None, "parameters": None, "strict": False}
 
 @dataclass(frozen=True)
 class RequestEcho:
-    """The encoded fields of every response object, the encoded model, and the tools that other functions stand for.
+    """The encoded fields of every response object, the encoded model, and the tools by the names of their functions.
 
     `encrypted_reasoning` is whether the client requests `encrypted_content`, without which some send no reasoning back.
     """

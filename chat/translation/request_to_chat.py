@@ -5,7 +5,7 @@ from typing import Any
 
 from chat.errors import InvalidRequest
 from chat.translation.request_echo import RequestEcho
-from chat.translation.tools import FunctionTools, array, string
+from chat.translation.tools import FunctionTools, required_array, required_string
 
 _SAME_NAME = (
     "model",
@@ -33,7 +33,7 @@ def translate_request(body: dict[str, Any]) -> tuple[dict[str, Any], RequestEcho
     offers = [("tools", body.get("tools") or [])]
     for position, item in enumerate(items):
         if item.get("type") == "additional_tools":
-            offers.append((f"{_path(position)}.tools", array(item, "tools", _path(position))))
+            offers.append((f"{_path(position)}.tools", required_array(item, "tools", _path(position))))
     tools = FunctionTools(offers)
     translated = {name: body[name] for name in _SAME_NAME if body.get(name) is not None}
     translated["messages"] = _messages(items, body.get("instructions"), tools)
@@ -91,9 +91,9 @@ class _Conversation:
             self._close_assistant()
             self._add_output(item, param)
         elif kind == "function_call":
-            self._add_call(item, string(item, "arguments", param), param)
+            self._add_call(item, required_string(item, "arguments", param), param)
         elif kind == "custom_tool_call":
-            arguments = json.dumps({"input": string(item, "input", param)}, ensure_ascii=False)
+            arguments = json.dumps({"input": required_string(item, "input", param)}, ensure_ascii=False)
             self._add_call(item, arguments, param)
         elif kind == "reasoning":
             self._reasoning.append(_reasoning_text(item))
@@ -139,25 +139,33 @@ class _Conversation:
 
     def _add_call(self, item: dict[str, Any], arguments: str, param: str) -> None:
         namespace = item.get("namespace")
-        name = self._tools.name(string(item, "name", param), namespace if isinstance(namespace, str) else None)
-        call = {"id": string(item, "call_id", param), "type": "function", "function": {"name": name, "arguments": arguments}}
+        name = self._tools.name(required_string(item, "name", param), namespace if isinstance(namespace, str) else None)
+        call = {
+            "id": required_string(item, "call_id", param),
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
         self._open_assistant().setdefault("tool_calls", []).append(call)
 
     def _add_output(self, item: dict[str, Any], param: str) -> None:
         content = _content(item.get("output"), f"{param}.output")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         text = "\n".join(part["text"] for part in parts if part["type"] == "text")
-        self.messages.append({"role": "tool", "tool_call_id": string(item, "call_id", param), "content": text})
+        self.messages.append({"role": "tool", "tool_call_id": required_string(item, "call_id", param), "content": text})
         self._files += [part for part in parts if part["type"] != "text"]
 
     def _add_assistant_content(self, item: dict[str, Any], param: str) -> None:
         content = item.get("content")
-        parts = [{"type": "output_text", "text": content}] if isinstance(content, str) else array(item, "content", param)
+        parts = (
+            [{"type": "output_text", "text": content}]
+            if isinstance(content, str)
+            else required_array(item, "content", param)
+        )
         message = self._open_assistant()
         for position, part in enumerate(parts):
             path = f"{param}.content[{position}]"
             key, source = ("refusal", "refusal") if _part_type(part, path) == "refusal" else ("content", "text")
-            message[key] = (message.get(key) or "") + string(part, source, path)
+            message[key] = (message.get(key) or "") + required_string(part, source, path)
 
 
 def _reasoning_text(item: dict[str, Any]) -> str:
@@ -187,14 +195,14 @@ def _content(content: Any, param: str) -> str | list[dict[str, Any]]:  # noqa: A
 def _part(part: Any, param: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
     match _part_type(part, param):
         case "input_text" | "output_text" | "text":
-            return {"type": "text", "text": string(part, "text", param)}
+            return {"type": "text", "text": required_string(part, "text", param)}
         case "input_image":
-            image = {"url": string(part, "image_url", param)}
+            image = {"url": required_string(part, "image_url", param)}
             if part.get("detail") is not None:
                 image["detail"] = part["detail"]
             return {"type": "image_url", "image_url": image}
         case "input_file":
-            file = {"file_data": string(part, "file_data", param)}
+            file = {"file_data": required_string(part, "file_data", param)}
             if part.get("filename") is not None:
                 file["filename"] = part["filename"]
             return {"type": "file", "file": file}
@@ -213,7 +221,7 @@ def _tool_parameters(body: dict[str, Any], tools: FunctionTools) -> dict[str, An
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
         # Few servers know this choice. To offer only these tools has the same effect.
-        allowed = [_chosen(tool, tools, "tool_choice.tools") for tool in array(choice, "tools", "tool_choice")]
+        allowed = [_chosen(tool, tools, "tool_choice.tools") for tool in required_array(choice, "tools", "tool_choice")]
         functions = {name: functions[name] for name in allowed}
         choice = choice.get("mode")
     elif isinstance(choice, dict):

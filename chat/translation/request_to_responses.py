@@ -58,7 +58,10 @@ def translate_request(body: dict[str, Any]) -> dict[str, Any]:
             raise Untranslatable(name)
     translated = {name: body[name] for name in _SAME_NAME if name in body}
     translated |= {"store": False, "input": _input(body["messages"])}
-    if limit := body.get("max_completion_tokens", body.get("max_tokens")):
+    limit = body.get("max_completion_tokens", body.get("max_tokens"))
+    if limit is not None:
+        if limit <= 0:
+            raise Untranslatable("max_completion_tokens")
         translated["max_output_tokens"] = max(limit, _MIN_OUTPUT_TOKENS)
     if "reasoning_effort" in body:
         translated["reasoning"] = {"effort": body["reasoning_effort"]}

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from chat.errors import InvalidRequest
 
-_MAX_NAME = 64
-_DIGEST = 8
+_MAX_NAME_LENGTH = 64
+_DIGEST_LENGTH = 8
 
 
 class Tool(NamedTuple):
@@ -36,8 +36,8 @@ class FunctionTools:
             for position, tool in enumerate(tools):
                 param = f"{path}[{position}]"
                 if isinstance(tool, dict) and tool.get("type") == "namespace":
-                    namespace = string(tool, "name", param)
-                    inner = enumerate(array(tool, "tools", param))
+                    namespace = required_string(tool, "name", param)
+                    inner = enumerate(required_array(tool, "tools", param))
                     in_namespaces += [(f"{param}.tools[{at}]", namespace, inner_tool) for at, inner_tool in inner]
                 else:
                     self._add(param, None, tool)
@@ -57,7 +57,7 @@ class FunctionTools:
         if not isinstance(tool, dict) or tool.get("type") not in ("function", "custom"):
             raise InvalidRequest(f"{param}: Input should be a function or a custom tool.", param=param)
         custom = tool["type"] == "custom"
-        name = self.name(string(tool, "name", param), namespace)
+        name = self.name(required_string(tool, "name", param), namespace)
         self._taken.add(name)
         function: dict[str, Any] = {"name": name, "parameters": {"type": "object", "properties": {}}}
         keys = ("description",) if custom else ("description", "parameters", "strict")
@@ -72,15 +72,15 @@ class FunctionTools:
     def _unique_name(self, name: str) -> str:
         valid = candidate = re.sub(r"[^a-zA-Z0-9_-]", "_", name)
         attempt = 0
-        while len(candidate) > _MAX_NAME or candidate in self._taken:
+        while len(candidate) > _MAX_NAME_LENGTH or candidate in self._taken:
             attempt += 1
             digest = hashlib.sha256(f"{attempt} {name}".encode(errors="surrogatepass")).hexdigest()
-            candidate = f"{valid[: _MAX_NAME - _DIGEST - 1]}_{digest[:_DIGEST]}"
+            candidate = f"{valid[: _MAX_NAME_LENGTH - _DIGEST_LENGTH - 1]}_{digest[:_DIGEST_LENGTH]}"
         self._taken.add(candidate)
         return candidate
 
 
-def string(value: dict[str, Any], key: str, param: str) -> str:
+def required_string(value: dict[str, Any], key: str, param: str) -> str:
     """A string in an object of the request; raises `InvalidRequest` with its path if it is anything else."""
     found = value.get(key)
     if not isinstance(found, str):
@@ -88,7 +88,7 @@ def string(value: dict[str, Any], key: str, param: str) -> str:
     return found
 
 
-def array(value: dict[str, Any], key: str, param: str) -> list[Any]:
+def required_array(value: dict[str, Any], key: str, param: str) -> list[Any]:
     """An array in an object of the request; raises `InvalidRequest` with its path if it is anything else."""
     found = value.get(key)
     if not isinstance(found, list):

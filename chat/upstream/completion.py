@@ -120,7 +120,7 @@ async def request_completion(
         response = await _send(body, api, client_retries=client_retries)
         read: Callable[[], Awaitable[bytes]] = response.extensions["read"]
         try:
-            yield Completion(api, rate_limit_headers(response.headers), read, idle_timeout)
+            yield Completion(api, rate_limit_headers(response.headers, settings.secrets), read, idle_timeout)
             await _drain(read)
         finally:
             await response.aclose()
@@ -144,7 +144,7 @@ async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
 async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
     """Posts the body; the OpenAI SDK retries unless the client does.
 
-    A connection that could not be made is retried in any case: nothing has been sent.
+    A connection that was refused is retried in any case, since nothing has been sent; one that timed out is not.
     """
     options = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
     if client_retries:

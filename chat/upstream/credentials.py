@@ -55,8 +55,12 @@ class TokenProvider:
             self._fetch()
         if self._token and valid_seconds > _MIN_VALID_SECONDS:
             return self._token.token
-        # Shielded, because the client of one request may disconnect while others wait for the same token.
-        return (await asyncio.shield(self._fetch())).token
+        try:
+            # Shielded, because the client of one request may disconnect while others wait for the same token.
+            return (await asyncio.shield(self._fetch())).token
+        except UpstreamError as error:
+            # An exception for each request, since what becomes of it depends on the request.
+            raise UpstreamError(error.message, reason=error.reason) from error
 
     def _fetch(self) -> asyncio.Task[AccessToken]:
         if not self._fetching:

@@ -44,7 +44,7 @@ _OPERATOR_HINTS = {
 def to_chat_error(error: BaseException, settings: Settings | None) -> ChatError:
     """The error that the client receives, without keys and endpoints.
 
-    On a developer's own machine it has the reason, which others find in the log.
+    On a developer's own machine its message includes the reason, which is otherwise only in the log.
     """
     chat_error = _to_chat_error(error, settings)
     if settings and settings.is_development and isinstance(chat_error, UpstreamError):
@@ -59,7 +59,7 @@ def _to_chat_error(error: BaseException, settings: Settings | None) -> ChatError
         case openai.APIStatusError():
             sent, headers = error_object(error.response.content), error.response.headers
             chat_error = _from_status(error.status_code, sent, settings, retry_after(headers))
-            chat_error.headers = rate_limit_headers(headers)
+            chat_error.headers = rate_limit_headers(headers, settings.secrets if settings else ())
             return chat_error
         case UpstreamErrorObject():
             sent = _unwrap(error.error)

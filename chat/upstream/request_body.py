@@ -11,7 +11,7 @@ _STREAM_OPTIONS = {"stream_options": {"include_usage": True}}
 _ENCODED_STREAM_OPTIONS = b',"stream_options":{"include_usage":true}}'
 
 _OTHER_LIMITS = ("max_length", "max_new_tokens", "n_predict", "num_predict")
-"""Parameters of compatible servers that would lift `max_tokens`."""
+"""Other names of `max_tokens` at compatible servers, which could exceed the limit."""
 
 
 def make_body(request: CompletionRequest, settings: Settings) -> dict[str, Any]:
@@ -60,7 +60,9 @@ def _responses_body(request: CompletionRequest, settings: Settings) -> dict[str,
         "store": False,
     }
     if settings.chat_reasoning_effort:
-        body["reasoning"] = {"effort": settings.chat_reasoning_effort} | body.get("reasoning", {})
+        reasoning = body.get("reasoning", {})
+        if reasoning.get("effort") is None:
+            body["reasoning"] = reasoning | {"effort": settings.chat_reasoning_effort}
     if limit := settings.chat_max_completion_tokens:
         requested = request.parameters.get("max_output_tokens", limit)
         body["max_output_tokens"] = min(requested, limit) if requested > 0 else limit
@@ -78,7 +80,7 @@ def _system_message(request: CompletionRequest, settings: Settings) -> dict[str,
 
 
 def _limit_tokens(body: dict[str, Any], settings: Settings) -> None:
-    """Limits the completion's tokens, under the name that the model server knows: every compatible one knows the older."""
+    """Limits the completion's tokens, as `max_tokens` for a compatible server: all of them know that name."""
     requested = body.pop("max_completion_tokens", None)
     if limit := settings.chat_max_completion_tokens:
         # 0 and -1 mean no limit to some servers.

@@ -19,7 +19,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
 from chat.errors import InvalidResponse
-from chat.redaction import redact
 
 _MAX_ERROR_BYTES = 64 * 1024
 """A larger body of an error response is not read to its end, and counts as empty."""
@@ -38,7 +37,7 @@ _MAX_PIECE_BYTES = 256 * 1024
 
 _TCP_KEEP_ALIVE_SECONDS = 60
 
-_MAX_SHOWN_CHARACTERS = 40
+_CONTENT_CODING = re.compile(r"[a-z-]{1,20}(?:, [a-z-]{1,20})?")
 
 # All that the OpenAI SDK, this service and its clients read: no cookies, redirects or charset, for example.
 _PASSED_ON_HEADERS = re.compile(rb"retry-after|retry-after-ms|x-request-id|x-ratelimit-.*", re.IGNORECASE)
@@ -61,8 +60,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends a request and returns its response.
 
-        Raises `httpx2.ConnectError` if no connection could be made, so that nothing has been sent, and `httpx2.ReadError` if
-        there is no response, or if the body of an error response breaks off.
+        Raises `httpx2.ConnectError` if the connection was refused, so that nothing has been sent, and `httpx2.ReadError` if
+        it timed out, if there is no response, or if the body of an error response breaks off.
         """
         response = await self._send(request)
         body = _Body(response)
@@ -178,14 +177,14 @@ class _Response(aiohttp.ClientResponse):
             raise httpx2.ReadError(type(error).__name__) from error
 
     def save_unread(self) -> None:
-        """Saves what has not been read, before aiohttp is told that the connection ended and discards it."""
+        """Saves what has not been read, before aiohttp handles the end of the connection and discards it."""
         if self.content.exception() is None:
             with suppress(RuntimeError):  # something is waiting for data: there is none
                 while data := self.content.read_nowait():
                     self._unread += data
 
     def break_off(self) -> None:
-        """Ends a pending read after that: if aiohttp cannot parse the body, it never does."""
+        """Ends a pending read after that: aiohttp does not if it cannot parse the body."""
         if not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientPayloadError())
 
@@ -269,7 +268,7 @@ class _Body(httpx2.AsyncByteStream):
         self._response.close()
 
     async def _reject(self) -> bytes:
-        coding = redact(self._content_coding, ())[:_MAX_SHOWN_CHARACTERS]
+        coding = self._content_coding if _CONTENT_CODING.fullmatch(self._content_coding) else "unknown"
         raise InvalidResponse(f"a content coding although none was requested: {coding}")
 
 

@@ -174,8 +174,11 @@ async def test_client_that_stops_reading_counts_as_disconnected(
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "behaviour", [streams(OPENAI), streams_bytes(event(OPENAI[0]), b"data: 5\n\n")], ids=["completed", "failed"]
+)
 async def test_client_that_stops_reading_before_the_end_counts_as_disconnected(
-    model: ModelServer, configure: Configure
+    model: ModelServer, configure: Configure, behaviour: Behaviour
 ) -> None:
     """Called as the web server does, since how much it has room for when the completion ends is not for a test to decide."""
     requests = [{"type": "http.request", "body": json.dumps(QUESTION).encode()}]
@@ -186,11 +189,11 @@ async def test_client_that_stops_reading_before_the_end_counts_as_disconnected(
 
     async def send(message: Message) -> None:
         sent.append(message["type"])
-        if not message.get("body", b"-"):  # all chunks have been sent
+        if not message.get("body", b"-") or not message.get("more_body", True):  # all chunks have been sent
             await asyncio.Future()
 
     configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.2")
-    model.respond_with(streams(OPENAI))
+    model.respond_with(behaviour)
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
     context = SimpleNamespace(invocation_id="an-id", function_name="chat", trace_context=SimpleNamespace(trace_parent=None))
     response = CompletionResponse(Request(scope, receive), NdjsonFormat(""), cast("func.Context", context))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chat.formats.framing import EVENT_STREAM, lines_or_events
 from testing.behaviours import responds, streams, streams_bytes
 from testing.chat_completions import OPENAI, event
 from testing.client import DONE, QUESTION, Service
@@ -62,3 +63,8 @@ async def test_complete_response_does_not_depend_on_accept(service: Service, mod
     model.respond_with(responds(200, {"choices": []}))
     async with service.post({**QUESTION, "stream": False}, headers={"accept": "text/event-stream"}) as response:
         assert response.content_type == "application/json"
+
+
+def test_only_the_beginning_of_an_accept_header_is_read() -> None:
+    assert lines_or_events("text/event-stream", "application/jsonl") is EVENT_STREAM
+    assert lines_or_events("a/b," * 256 + "text/event-stream", "application/jsonl").media_type == "application/jsonl"

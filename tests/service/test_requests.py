@@ -352,3 +352,17 @@ def is_valid(body: bytes) -> bool:
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
         return False
     return True
+
+
+async def test_invalid_request_leaves_nothing_to_the_garbage_collector(service: Service) -> None:
+    """Until it runs, what was received would stay in memory."""
+    body = {"messages": [{"content": "x"}] * 900 + [{"role": "nobody", "content": "x"}]}
+    await service.send(body)
+    gc.collect()
+    gc.disable()
+    try:
+        statuses = [(await service.send(body))[0] for _ in range(5)]
+        assert gc.collect() < 5 * 900
+    finally:
+        gc.enable()
+    assert statuses == [400] * 5

@@ -225,6 +225,26 @@ async def test_event_has_no_line_break_of_any_kind(service: Service, model: Mode
     assert json.loads(line.removeprefix("data: ")) == value
 
 
+async def test_failed_stream_ends_as_json_whatever_the_first_event_has(service: Service, model: ModelServer) -> None:
+    first = b'{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","temperature":1e999}}'
+    model.respond_with(streams_bytes(b"data: %b\n\n" % first))
+    async with service.post(STREAMED, path=PATH) as response:
+        body = await response.text()
+    last = body.strip().splitlines()[-1].removeprefix("data: ")
+    assert "Infinity" not in last
+    assert json.loads(last)["type"] == "response.failed"
+
+
+@pytest.mark.parametrize("reasoning", [{}, {"effort": None}, {"summary": "auto"}])
+async def test_reasoning_effort_is_that_of_the_setting_where_a_client_sends_none(
+    service: Service, model: ModelServer, configure: Configure, reasoning: dict[str, Any]
+) -> None:
+    configure(OPENAI_BASE_URL=model.url, OPENAI_RESPONSES_API="true", CHAT_REASONING_EFFORT="low")
+    model.respond_with(responds(200, response_object(*TEXT)))
+    await service.send({**COMPLETE, "reasoning": reasoning}, path=PATH)
+    assert model.requests[0].json["reasoning"] == {**reasoning, "effort": "low"}
+
+
 ERROR_BODY = {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded"}}
 
 

@@ -121,6 +121,10 @@ class TestResponsesInFrontOfChatCompletions:
         assert [each["sequence_number"] for each in events] == list(range(len(events)))
         assert events[-1]["response"]["id"] == events[0]["response"]["id"]
 
+    async def test_complete_response_to_translate_has_a_maximum_size(self, service: Service, model: ModelServer) -> None:
+        model.respond_with(responds(200, COMPLETION | {"padding": "x" * (4 * 2**20)}))
+        assert (await service.send(QUESTION, path=RESPONSES))[0] == 502
+
     async def test_chunks_before_an_invalid_one_are_delivered(self, service: Service, model: ModelServer) -> None:
         received_at_once = b"".join(map(event, [OPENAI[0], chunk({"content": "Paris"}), chunk({"tool_calls": 5})]))
         model.respond_with(streams_bytes(received_at_once))

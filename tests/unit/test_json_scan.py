@@ -51,6 +51,13 @@ def test_accepts_lone_surrogates(text: str) -> None:
     find_keys(f'{{"a": {text}, "choices": []}}'.encode())
 
 
+def test_only_lone_surrogates_are_replaced() -> None:
+    text = r'{"error": "caf\u00e9 \ud83d\ude00 C:\\ude x \ud800"}'
+    with pytest.raises(UpstreamErrorObject) as raised:
+        find_keys(text.encode())
+    assert raised.value.error == "café 😀 C:\\ude x \ufffd"
+
+
 @pytest.mark.parametrize("error", ["null", "false", '""', "{}", "[]", "0"])
 def test_empty_error_is_not_an_error(error: str) -> None:
     find_keys(f'{{"error": {error}}}'.encode())

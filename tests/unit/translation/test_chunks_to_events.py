@@ -113,10 +113,11 @@ def test_content_may_be_an_array_of_parts() -> None:
         chunk({"refusal": "a" * 2**20}),
         call_chunk(fragment(0, "f", "a" * 2**20, "call_1")),
         call_chunk(*[fragment(None, "f", "")] * 2**10),
+        call_chunk(fragment(None, "f" * (2**20 // 3), "")),
         chunk({"content": [{"text": "a"}, {"refusal": "a"}] * 2**9}),
         chunk({"content": [{"text": "a"}, {"thinking": [{"text": "a"}]}] * 2**9}),
     ],
-    ids=["content", "reasoning", "refusal", "arguments", "calls", "parts", "items"],
+    ids=["content", "reasoning", "refusal", "arguments", "calls", "names", "parts", "items"],
 )
 def test_what_is_kept_of_a_completion_has_a_maximum(value: Object) -> None:
     builder = response_builder()
@@ -124,6 +125,15 @@ def test_what_is_kept_of_a_completion_has_a_maximum(value: Object) -> None:
         builder.feed(encode(value))
     with pytest.raises(InvalidResponse) as raised:
         [builder.feed(encode(value)) for _ in range(2)]
+    assert "more than 16777216 bytes" in raised.value.reason
+
+
+@pytest.mark.parametrize("key", ["index", "id"])
+def test_indexes_and_ids_of_calls_count_too(key: str) -> None:
+    builder = response_builder()
+    calls = [fragment(number, "f", "") | {key: f"{number} " + "a" * 2**20} for number in range(17)]
+    with pytest.raises(InvalidResponse) as raised:
+        [builder.feed(encode(call_chunk(call))) for call in calls]
     assert "more than 16777216 bytes" in raised.value.reason
 
 

@@ -219,7 +219,17 @@ def test_reason_of_an_incomplete_response(reason: str | None, finish_reason: str
     assert (merged["finish_reason"], merged["usage"]) == (finish_reason, CHAT_USAGE)
 
 
-@pytest.mark.parametrize("usage", [None, [], {}, {"input_tokens": "1"}, {"input_tokens": -1, "output_tokens": 1}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        [],
+        {},
+        {"input_tokens": "1"},
+        {"input_tokens": -1, "output_tokens": 1},
+        {"input_tokens": 10**13, "output_tokens": 1},
+    ],
+)
 def test_usage_of_another_shape_is_left_out(usage: Any) -> None:
     assert merge(stream(ended(usage=usage)))["usage"] is None
 
@@ -297,6 +307,14 @@ def test_complete_response_that_was_cut_off() -> None:
     assert completion["choices"][0]["finish_reason"] == "length"
     assert completion["choices"][0]["message"]["content"] == ""
     assert "usage" not in completion
+
+
+def test_places_of_calls_count_too() -> None:
+    builder = CompletionBuilder()
+    places = [f"{number} " + "a" * 2**20 for number in range(17)]
+    with pytest.raises(InvalidResponse) as raised:
+        [builder.feed(encode(event("output_item.added", output_index=place, item=CALL))) for place in places]
+    assert "more than 16777216 bytes" in raised.value.reason
 
 
 def test_reasoning_and_its_summary_are_paragraphs() -> None:

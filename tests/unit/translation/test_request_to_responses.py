@@ -138,6 +138,8 @@ def test_parameters(parameters: Object, translated: Object) -> None:
         ("stop", "."),
         ("seed", 0),
         ("logit_bias", {"1": 5}),
+        ("max_completion_tokens", 0),
+        ("max_completion_tokens", -5),
         ("n", 2),
         ("presence_penalty", 0.5),
         ("frequency_penalty", -1),

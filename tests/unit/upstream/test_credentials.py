@@ -111,3 +111,12 @@ async def test_disconnect_of_one_client_does_not_cancel_the_fetch_of_others() ->
     credential.may_respond.set()
     assert await waiting == "token-1"
     assert disconnecting.cancelled()
+
+
+async def test_each_request_gets_an_error_of_its_own() -> None:
+    credential, provider = make_provider(0)
+    credential.may_respond.set()
+    errors = await asyncio.gather(*[provider() for _ in range(3)], return_exceptions=True)
+    assert len({id(error) for error in errors}) == 3
+    assert {type(error) for error in errors} == {UpstreamError}
+    assert credential.calls == 1

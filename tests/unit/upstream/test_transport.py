@@ -122,7 +122,7 @@ async def test_one_read_returns_little_of_much_data_that_has_arrived(server: Ser
 
 @pytest.mark.parametrize(
     ("coding", "shown"),
-    [("gzip", "gzip"), ("GZIP, br", "gzip, br"), (KEY, "***"), ("x" * 99, "***"), ("a," * 99, "a," * 20)],
+    [("gzip", "gzip"), ("GZIP, br", "gzip, br"), (KEY, "unknown"), ("x" * 99, "unknown"), ("host.example", "unknown")],
 )
 async def test_encoded_body_is_rejected(server: Server, client: Client, coding: str, shown: str) -> None:
     server.head = f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-encoding: {coding}\r\n\r\n".encode()
