@@ -389,7 +389,7 @@ async def test_a_line_has_model_tokens_and_seconds(page: Page, site: str, model_
     )
     await page.goto(f"{site}/chat")
     await send(page, "The capital of France?")
-    line = re.compile(r"^gpt-5.4-mini-2026-03-17 · 1,234 tokens · \d+\.\d s$")
+    line = re.compile(r"^gpt-6-luna-2026-09-22 · 1,234 tokens · \d+\.\d s$")
     await expect(page.locator(".actions span")).to_have_text(line)
     await page.reload()
     await expect(page.locator(".actions span")).to_have_text(line)
