@@ -178,8 +178,9 @@ async function receive(reply, toSend, remedy, focused) {
   } catch (error) {
     const isExpected = error instanceof ServiceError;
     const action = error.action === "shorten" && !conversation.hasOlder ? "edit" : (error.action ?? remedy);
+    const isPart = Boolean(reply.content);
     if (abort.signal.aborted) note = { text: abort.signal.reason, action };
-    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action };
+    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action, isPart };
     if (!abort.signal.aborted && !isExpected) console.error(error);
     abort.abort(); // nothing more is read
   }
@@ -209,7 +210,8 @@ function regenerate() {
 
 function shorten() {
   conversation.dropOldest();
-  regenerate();
+  if (conversation.last.note.isPart) resume();
+  else regenerate();
 }
 
 function signIn() {
