@@ -156,7 +156,7 @@ async def test_new_chat_says_that_the_conversation_will_be_gone(page: Page, site
     await completed(page)
     await expect(button(page, "New chat")).to_have_accessible_description("Removes this conversation")
     await button(page, "New chat").click()
-    await expect(page.locator("#welcome")).to_contain_text(text)
+    await expect(page.locator("#welcome").get_by_text(text)).to_be_visible()
     await expect(page.get_by_role("status")).to_contain_text(text)
     await page.reload()
     await expect(page.locator("#welcome")).to_be_visible()
