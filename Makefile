@@ -38,7 +38,7 @@ verify: .venv/run ## check a running instance over HTTP [PORT=7072] or [URL=http
 soak: .venv/run ## run completions, faults and disconnects for minutes, and check for leaks [MINUTES=3]
 	@$(PYTHON) -m testing.soak $(call option,MINUTES,--minutes)
 
-bench: .venv/run ## compare this service with others under the same load, in under ten minutes
+bench: .venv/run ## compare this service with others under the same load, in twelve minutes
 	@$(PYTHON) -m bench --uv "$(UV)"
 
 # Some clients need older packages than the app.

@@ -5,14 +5,14 @@ import logging
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from chat.api.auth import auth_levels
+from chat.api.auth import auth_levels, signed_in_name
 from chat.api.handler import CompletionResponse
 from chat.api.health import health as health_response
 from chat.api.openai_routes import get_model, list_models, unknown_url
 from chat.api.worker_memory import release_invocations
-from chat.formats.chat import ChatFormat
 from chat.formats.chat_completions import ChatCompletionsFormat
 from chat.formats.chat_protocol import ProtocolFormat
+from chat.formats.ndjson import NdjsonFormat
 from chat.formats.responses import ResponsesFormat
 from web.pages import asset, openapi_document, page
 
@@ -30,7 +30,7 @@ release_invocations()
 @app.route(route="chat", methods=["POST"])
 async def chat(req: Request, context: func.Context) -> Response:
     """A completion: streamed as NDJSON or server-sent events, or complete if the request has `"stream": false`."""
-    return CompletionResponse(req, ChatFormat(req.headers.get("accept", "")), context)
+    return CompletionResponse(req, NdjsonFormat(req.headers.get("accept", "")), context)
 
 
 @app.route(route="chat-protocol", methods=["POST"])
@@ -84,13 +84,13 @@ def health(req: Request) -> Response:  # noqa: ARG001 - the worker passes the re
 @app.route(route="chat", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def chat_page(req: Request) -> Response:
     """The chat page, at the path to which programs post."""
-    return page("chat.html", req)
+    return page("chat.html", req, signed_in_name(req.headers))
 
 
 @app.route(route="docs", methods=["GET", "HEAD"], auth_level=ANONYMOUS)
 def docs(req: Request) -> Response:
     """The interactive documentation."""
-    return page("docs.html", req)
+    return page("docs.html", req, signed_in_name(req.headers))
 
 
 @app.route(route="assets/{file}", methods=["GET", "HEAD"], auth_level=ANONYMOUS)

@@ -44,7 +44,7 @@ _CANDIDATES = [
 
 
 def main() -> None:
-    """Runs everything, within ten minutes on two cores; with `--only`, a part of it."""
+    """Runs everything, within twelve minutes on two cores; with `--only`, a part of it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--uv", help="a uv that installs LiteLLM's proxy; without one it is left out")

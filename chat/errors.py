@@ -15,7 +15,7 @@ ChatError
 │   └── IncompleteResponse           its response ended early
 └── UpstreamTimeout             504  it sent no chunk, or no complete response, in time
 
-UpstreamErrorObject is not sent to clients: `upstream_errors` translates it, like exceptions of the OpenAI SDK and httpx2.
+UpstreamErrorObject is not sent to clients: `upstream/errors.py` translates it, like exceptions of the OpenAI SDK and httpx2.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 """The settings: environment variables, read here and nowhere else."""
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -197,6 +198,14 @@ class Settings(BaseSettings):
         # A host name without a dot, such as "ollama", identifies nothing outside its network, and may be part of a word.
         hosts = [host for part in parts for host in (part.netloc, part.hostname) if host and ("." in host or ":" in host)]
         return [*keys, *urls, *hosts]
+
+
+def has_sign_in() -> bool:
+    """Whether App Service authentication is on: Azure sets the variable to `True` or `False`.
+
+    It is not one of the `Settings`, because the pages depend on it even while those are invalid.
+    """
+    return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
 
 
 @cache

@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 
 from chat.settings import Settings, get_settings
 from chat.telemetry.log_writer import flush
+from chat.upstream.capabilities import capabilities
 from chat.upstream.client import get_client
-from chat.upstream.learned import learned
 from local.host import Host
 from local.settings import APP_DIR, HostSection
 from local.worker import Worker
@@ -72,7 +72,7 @@ async def configure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[.
             clients.append(get_client())
         get_client.cache_clear()
         get_settings.cache_clear()
-        learned.cache_clear()
+        capabilities.cache_clear()
 
     def configure(**environment: str) -> None:
         forget()

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -34,36 +35,54 @@ _PAGES = {
 }
 
 
+_ACCOUNT_PLACE = "<!-- account -->"
+_ACCOUNT = (
+    '<span id="account"><bdi id="person">{name}</bdi> '
+    '<a href="/.auth/logout?post_logout_redirect_uri=%2Fapi%2Fchat">Sign out</a></span>'
+)
+
+
 class _File(NamedTuple):
     compressed: bytes
     etag: str
     media_type: str
 
 
-def page(name: str, request: Request) -> Response:
-    """One of the pages, which can load nothing but this app's own files."""
-    return _response(name, request, {"Content-Security-Policy": _PAGES[name], "Referrer-Policy": "no-referrer"})
+def page(name: str, request: Request, person: str | None) -> Response:
+    """One of the pages, which can load nothing but this app's own files.
+
+    The chat page shows the name of the person who is signed in; it is empty if unknown, and None without a sign-in.
+    """
+    file = _file(name)
+    headers = {"Content-Security-Policy": _PAGES[name], "Referrer-Policy": "no-referrer"}
+    if person is not None:
+        # App Service authentication rejects what a page posts without a Referer.
+        headers |= {"Referrer-Policy": "same-origin", "Cache-Control": "private, no-cache"}
+    if person:
+        html = gzip.decompress(file.compressed).decode()
+        file = _compress(html.replace(_ACCOUNT_PLACE, _ACCOUNT.format(name=escape(person))).encode(), file.media_type)
+    return _response(file, request, headers)
 
 
 def asset(name: str, request: Request) -> Response:
     """A file that a page loads, or 404."""
-    return _response(name, request, {}) if name in _ASSETS else Response(status_code=404)
+    return _response(_file(name), request, {}) if name in _ASSETS else Response(status_code=404)
 
 
 def openapi_document(request: Request) -> Response:
     """The OpenAPI document, which tests compare with the service."""
-    return _response("openapi.json", request, {})
+    return _response(_file("openapi.json"), request, {})
 
 
-def _response(name: str, request: Request, headers: dict[str, str]) -> Response:
-    file = _file(name)
-    headers |= {
+def _response(file: _File, request: Request, headers: dict[str, str]) -> Response:
+    headers = {
         # Browsers cache the file and revalidate it each time, so that a new version is loaded at once.
         "Cache-Control": "no-cache",
         # Weak, because it is the same for the compressed file.
         "ETag": f'W/"{file.etag}"',
         "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
+        **headers,
     }
     if parse_etags(request.headers.get("if-none-match")).contains_weak(file.etag):
         return Response(status_code=304, headers=headers)
@@ -76,8 +95,11 @@ def _response(name: str, request: Request, headers: dict[str, str]) -> Response:
 @cache
 def _file(name: str) -> _File:
     path = _swagger_ui() / name if name in _SWAGGER_UI else _FOLDER / name
-    content = path.read_bytes()
-    return _File(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:16], _MEDIA_TYPES[path.suffix])
+    return _compress(path.read_bytes(), _MEDIA_TYPES[path.suffix])
+
+
+def _compress(content: bytes, media_type: str) -> _File:
+    return _File(gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:16], media_type)
 
 
 def _swagger_ui() -> Path:

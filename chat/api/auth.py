@@ -1,14 +1,19 @@
-"""Authentication of clients: the auth levels, which the platform enforces, and the API keys, which the app checks."""
+"""Authentication of clients: auth levels and sign-in, which the platform enforces, and API keys, which the app checks."""
 
 import hashlib
 import hmac
 import logging
+import re
 from collections.abc import Mapping
 
 from azure.functions import AuthLevel
+from starlette.datastructures import Headers
 
 from chat.errors import AuthenticationError, ConfigurationError
-from chat.settings import get_settings
+from chat.settings import get_settings, has_sign_in
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_MAX_NAME_LENGTH = 200
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,29 @@ def authenticate(headers: Mapping[str, str], api_keys: Mapping[str, str]) -> str
     if not matches:
         raise AuthenticationError
     return matches[0]
+
+
+def signed_in_id(headers: Headers) -> str | None:
+    """Returns the object id, in Microsoft Entra ID, of the person or program that has signed in; None if it is unknown.
+
+    Only for requests that App Service authentication has checked.
+    """
+    value = _sign_in_header(headers, "x-ms-client-principal-id")
+    return value if _OBJECT_ID.fullmatch(value) else None
+
+
+def signed_in_name(headers: Headers) -> str | None:
+    """Returns the name of the person who is signed in, empty if it is unknown; None if App Service authentication is off."""
+    if not has_sign_in():
+        return None
+    name = _sign_in_header(headers, "x-ms-client-principal-name")
+    return name.encode("latin-1").decode("utf-8", "replace")[:_MAX_NAME_LENGTH]
+
+
+def _sign_in_header(headers: Headers, name: str) -> str:
+    """A header that App Service authentication sets; empty if it has not set exactly one."""
+    values = headers.getlist(name) if has_sign_in() else []
+    return values[0] if len(values) == 1 else ""
 
 
 def _digest(key: str) -> bytes:

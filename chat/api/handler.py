@@ -8,11 +8,11 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from chat.api.auth import authenticate
+from chat.api.auth import authenticate, signed_in_id
 from chat.api.body import discard_body, read_body
-from chat.api.completion import AnyCompletion, UpstreamRequest, open_completion, prepare
 from chat.api.disconnect import DisconnectWatcher
 from chat.api.response_writer import ResponseWriter, error_headers
+from chat.api.upstream_request import AnyCompletion, UpstreamRequest, make_upstream_request, open_completion
 from chat.errors import ChatError, InvalidResponse
 from chat.formats.wire_format import WireFormat
 from chat.settings import Settings, get_settings
@@ -51,14 +51,15 @@ async def _handle(
     body_received = False
     try:
         settings = get_settings()
-        if takes_api_key:
-            log.set_client(authenticate(request.headers, settings.api_keys))
+        api_key_name = authenticate(request.headers, settings.api_keys) if takes_api_key else None
+        # Routes that require API keys are excluded from the sign-in: the header may be the client's own.
+        log.set_client(api_key_name, None if api_key_name else signed_in_id(request.headers))
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
         upstream_request, stream = _parse_request(body, wire_format, settings, log)
         del body  # the encoded request is enough memory
         async with (
-            DisconnectWatcher(request.receive) as watcher,
+            DisconnectWatcher(request.receive, writer, settings.chat_timeout) as watcher,
             open_completion(upstream_request, settings, client_retries=wire_format.client_retries) as completion,
         ):
             if stream:
@@ -91,7 +92,7 @@ def _parse_request(
     """
     request = wire_format.parse_request(body, settings.chat_max_messages)
     log.set_request(settings, request)
-    return prepare(request, settings), request.stream
+    return make_upstream_request(request, settings), request.stream
 
 
 async def _send_stream(
@@ -113,7 +114,8 @@ async def _send_stream(
                 await writer.write(content)
             chunks = await completion.read()
     finally:
-        log.set_chunk_count(completion.count)
+        log.set_chunk_count(completion.chunk_count)
+    await writer.write(b"")  # waits, while a disconnect is watched for, until the client has read enough for the end
     watcher.stop()
     await writer.end(wire_format.encode_stream_end())
 

@@ -26,6 +26,8 @@ class ResponseWriter:
         """Whether the status has been sent."""
         self.ended = False
         """Whether the end has been sent."""
+        self.pending: bytes | None = None
+        """The part of the body that waits until the client has read others."""
         self._send = send
         self._headers = headers
 
@@ -38,7 +40,9 @@ class ResponseWriter:
 
     async def write(self, content: bytes) -> None:
         """Sends a part of the body; waits while the client does not read."""
+        self.pending = content
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
+        self.pending = None
 
     async def end(self, content: bytes = b"") -> None:
         """Sends the last part of the body."""

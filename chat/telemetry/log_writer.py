@@ -67,7 +67,7 @@ class _DescriptorListener(QueueListener):
     @override
     def handle(self, record: logging.LogRecord) -> None:
         descriptor = 2 if record.levelno >= logging.ERROR else 1
-        line = memoryview(f"{record.getMessage()}\n".encode())
+        line = memoryview(f"{record.getMessage()}\n".encode(errors="replace"))
         with suppress(OSError):  # it is closed
             while line:
                 line = line[os.write(descriptor, line) :]

@@ -36,9 +36,9 @@ class RequestLog:
             "outcome": "disconnected",
         }
 
-    def set_client(self, api_key_name: str | None) -> None:
-        """Records the name of the client's API key, if it has one."""
-        self._attributes["api_key_name"] = api_key_name
+    def set_client(self, api_key_name: str | None, signed_in_id: str | None) -> None:
+        """Records the name of the client's API key, or who has signed in, if one of them is known."""
+        self._attributes |= {"api_key_name": api_key_name, "enduser.id": signed_in_id}
 
     def set_request(self, settings: Settings, request: CompletionRequest) -> None:
         """Records the valid request, and the model to which it is sent."""

@@ -22,7 +22,16 @@ from chat.translation.output_items import (
     Item,
     PartType,
 )
-from chat.translation.raw_json import NULL, decode, encode, string_body, string_body_or_empty, text_of
+from chat.translation.raw_json import (
+    ITEM_BYTES,
+    MAX_KEPT_BYTES,
+    NULL,
+    decode,
+    encode,
+    string_body,
+    string_body_or_empty,
+    text_of,
+)
 from chat.translation.request_echo import RequestEcho
 from chat.translation.tools import Tool
 
@@ -41,6 +50,14 @@ class _ToolCall(Struct):
     index: Raw = NULL
     id: Raw = NULL
     function: _Function | None = None
+
+
+class _ContentPart(Struct):
+    """A part of a content that is an array; `thinking` is the reasoning of Mistral's models."""
+
+    text: Raw = NULL
+    refusal: Raw = NULL
+    thinking: list["_ContentPart"] | None = None
 
 
 class _Delta(Struct):
@@ -94,6 +111,7 @@ class _Usage(Struct):
 
 
 _chunk_decoder = Decoder(_Chunk)
+_content_decoder = Decoder(list[_ContentPart])
 _model_decoder = Decoder(_Model)
 _usage_decoder = Decoder(_Usage)
 
@@ -123,16 +141,13 @@ class ResponseBuilder:
         self._started = False
         self._output: list[Item | bytes] = []  # bytes: an item that has ended
         self._content: ContentItem | None = None
+        self._part_type: PartType | None = None
+        self._kept_bytes = 0
         self._calls: dict[bytes, _Call] = {}
         self._last_call: _Call | None = None
         self._call_ids: set[bytes] = set()
         self._usage = b"null"
         self._finish_reason = b""
-
-    @property
-    def sequence_number(self) -> int:
-        """The number of the next event; an event that an exception kept from being returned does not count."""
-        return self._events.sequence_number
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Takes a chunk and returns its events, each one JSON object; raises `InvalidResponse`."""
@@ -166,10 +181,6 @@ class ResponseBuilder:
             self._read_call(call, b"%d" % position)
         return self._response(self._end_items())
 
-    def failed(self, error: bytes) -> bytes:
-        """The response as it is now, with status `failed` and this error object."""
-        return self._response(b"failed", error)
-
     def _start(self, chunk: bytes) -> None:
         model = string_body_or_empty(decode(chunk, _model_decoder).model)
         if model:
@@ -191,15 +202,29 @@ class ResponseBuilder:
             return
         if reasoning := string_body_or_empty(delta.reasoning_content) or string_body_or_empty(delta.reasoning):
             self._add_content(REASONING_TEXT, reasoning)
-        content = string_body(delta.content)
-        logprobs = encode_logprobs(choice.logprobs.content) if choice.logprobs else b""
-        if content or logprobs:
-            self._add_content(OUTPUT_TEXT, content, logprobs)
+        if (content := bytes(delta.content)).startswith(b"["):
+            for part in decode(content, _content_decoder):
+                self._add_part(part)
+        else:
+            text = string_body(delta.content)
+            logprobs = encode_logprobs(choice.logprobs.content) if choice.logprobs else b""
+            if text or logprobs:
+                self._add_content(OUTPUT_TEXT, text, logprobs)
         if delta.refusal is not NULL and (refusal := string_body(delta.refusal)):
+            self._add_content(REFUSAL, refusal)
+
+    def _add_part(self, part: _ContentPart) -> None:
+        for thought in part.thinking or ():
+            self._add_content(REASONING_TEXT, string_body(thought.text))
+        if text := string_body(part.text):
+            self._add_content(OUTPUT_TEXT, text)
+        if refusal := string_body(part.refusal):
             self._add_content(REFUSAL, refusal)
 
     def _add_content(self, part_type: PartType, body: bytes, logprobs: bytes = b"") -> None:
         item = self._content
+        self._keep(len(body) + len(logprobs) + (0 if part_type is self._part_type else ITEM_BYTES))
+        self._part_type = part_type
         if item is None or item.type != part_type.item_type:
             self._end_content()
             encrypted = self._echo.encrypted_reasoning
@@ -208,11 +233,18 @@ class ResponseBuilder:
             self._output.append(item)
         item.add(part_type, body, logprobs)
 
+    def _keep(self, size: int) -> None:
+        """Counts what is kept until the end; raises `InvalidResponse` when it is too much."""
+        self._kept_bytes += size
+        if self._kept_bytes > MAX_KEPT_BYTES:
+            raise InvalidResponse(f"a completion of more than {MAX_KEPT_BYTES} bytes")
+
     def _end_content(self) -> None:
         """Ends the open message or reasoning: the last item, since any other would have ended it."""
         if self._content:
             self._output[-1] = self._content.close(COMPLETED)
             self._content = None
+            self._part_type = None
 
     def _read_call(self, fragment: _ToolCall, index: bytes) -> None:
         """Reads a tool call or its next fragment.
@@ -225,8 +257,10 @@ class ResponseBuilder:
         call = self._calls.get(index) if has_index else self._last_call
         if call is None or (name and call.item and (call_id != call.id if call_id else not has_index)):
             call = self._calls[index if has_index else b"null %d" % len(self._calls)] = _Call(call_id)
+            self._keep(ITEM_BYTES)
         self._last_call = call
         arguments = _arguments(function.arguments)
+        self._keep(len(arguments))
         if call.item:
             if arguments:
                 call.item.add(arguments)
@@ -263,16 +297,15 @@ class ResponseBuilder:
                 self._output[position] = item.close(status if position == last else COMPLETED)
         return status
 
-    def _response(self, status: bytes, error: bytes = b"null") -> bytes:
+    def _response(self, status: bytes) -> bytes:
         """The response as it is now; items that have not ended are incomplete."""
         reason = _INCOMPLETE_REASONS[self._finish_reason] if status == INCOMPLETE else None
         output = [item.encode(INCOMPLETE) if isinstance(item, Item) else item for item in self._output]
-        return b'{"id":"resp_%b","object":"response","created_at":%d,"completed_at":%b,"status":"%b","error":%b,' % (
+        return b'{"id":"resp_%b","object":"response","created_at":%d,"completed_at":%b,"status":"%b","error":null,' % (
             self._id,
             self._created_at,
             b"%d" % time.time() if status == COMPLETED else b"null",
             status,
-            error,
         ) + b'"incomplete_details":%b,"model":%b,"output":[%b],"usage":%b,%b}' % (
             b'{"reason":"%b"}' % reason if reason else b"null",
             self._model,

@@ -7,10 +7,18 @@ from typing import Annotated
 from msgspec import Meta, MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
-from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
-from chat.json_scan import MAX_ERROR_BYTES, parse
+from chat.errors import IncompleteResponse, InvalidResponse
 from chat.translation.logprobs import encode_logprobs
-from chat.translation.raw_json import NULL, decode, encode, string_body, string_body_or_empty, text_of
+from chat.translation.raw_json import (
+    ITEM_BYTES,
+    MAX_KEPT_BYTES,
+    NULL,
+    decode,
+    encode,
+    string_body,
+    string_body_or_empty,
+    text_of,
+)
 
 _FINISH_REASONS = {b"max_output_tokens": b"length", b"content_filter": b"content_filter"}
 """By the reason of an incomplete response."""
@@ -60,7 +68,6 @@ class _Response(Struct):
     id: Raw = NULL
     model: Raw = NULL
     status: Raw = NULL
-    error: Raw = NULL
     incomplete_details: _IncompleteDetails | None = None
     output: list[_Item] | None = None
     usage: Raw = NULL
@@ -71,6 +78,7 @@ class _Event(Struct):
     delta: Raw = NULL
     logprobs: Raw = NULL
     item_id: Raw = NULL
+    output_index: Raw = NULL
     item: Raw = NULL
     response: Raw = NULL
     summary_index: Raw = NULL
@@ -120,32 +128,26 @@ class CompletionBuilder:
         self._created = int(time.time())
         self._head = b""
         self._calls: dict[bytes, _Call] = {}
+        self._kept_bytes = 0
         self._ended = False
 
     def feed(self, event: bytes) -> list[bytes]:
-        """Takes an event and returns its chunks, each one JSON object.
-
-        Raises `UpstreamErrorObject` for an event that reports an error, and `InvalidResponse`.
-        """
+        """Takes an event that is not an error, and returns its chunks, each one JSON object; raises `InvalidResponse`."""
         decoded = decode(event, _event_decoder)
         if self._ended:
             return []
-        if decoded.type == "error":
-            raise _event_error(event)
         chunks = [] if self._head else [self._start(decoded.response)]
         if key := _DELTAS.get(decoded.type):
             chunks += self._content(key, decoded)
         elif decoded.type in _CALL_DELTAS:
             chunks += self._call_delta(decoded)
         elif decoded.type in ("response.output_item.added", "response.output_item.done"):
-            chunks += self._item(decode(bytes(decoded.item), _item_decoder))
+            chunks += self._item(decoded, decode(bytes(decoded.item), _item_decoder))
         elif decoded.type == "response.reasoning_summary_part.added":
             if bytes(decoded.summary_index) not in (b"0", b"null"):
                 chunks.append(self._chunk(b'{"reasoning_content":"%b"}' % _PARAGRAPH))
         elif decoded.type in ("response.completed", "response.incomplete"):
             chunks += self._end(decode(bytes(decoded.response), _response_decoder))
-        elif decoded.type == "response.failed":
-            raise _error(decode(bytes(decoded.response), _response_decoder))
         return chunks
 
     def end(self) -> list[bytes]:
@@ -155,12 +157,9 @@ class CompletionBuilder:
         return []
 
     def complete(self, response: bytes) -> bytes:
-        """Returns the completion for a complete response; raises `UpstreamErrorObject` or `InvalidResponse`."""
+        """Returns the completion for a complete response; raises `InvalidResponse`."""
         decoded = decode(response, _response_decoder)
-        status = string_body_or_empty(decoded.status)
-        if status == b"failed":
-            raise _error(decoded)
-        if status not in (b"completed", b"incomplete") or decoded.output is None:
+        if string_body_or_empty(decoded.status) not in (b"completed", b"incomplete") or decoded.output is None:
             raise InvalidResponse("an object that is not a finished response")
         message, logprobs = _message(decoded.output)
         has_calls = any(string_body(item.type) in _CALL_TYPES for item in decoded.output)
@@ -196,27 +195,34 @@ class CompletionBuilder:
         return [self._chunk(b'{"%b":"%b"}' % (key, body), _logprobs(logprobs))] if body or logprobs else []
 
     def _call_delta(self, event: _Event) -> list[bytes]:
-        call = self._calls.get(string_body(event.item_id))
+        call = self._calls.get(_call_key(event, event.item_id))
         return self._arguments(call, string_body(event.delta)) if call else []
 
-    def _item(self, item: _Item) -> list[bytes]:
+    def _item(self, event: _Event, item: _Item) -> list[bytes]:
         """Begins a call, or adds what its deltas lacked."""
         if not (kind := _CALL_TYPES.get(string_body(item.type))):
             return []
-        text = _call_text(item)
-        call = self._calls.get(string_body(item.id))
+        text, key = _call_text(item), _call_key(event, item.id)
+        call = self._calls.get(key)
         if call:
             return self._arguments(call, _rest(text, bytes(call.sent)))
-        call = self._calls[string_body(item.id)] = _Call(len(self._calls), *kind)
-        call.sent += text
+        call = self._calls[key] = _Call(len(self._calls), *kind)
+        self._kept_bytes += ITEM_BYTES
+        self._add(call, text)
         return [self._chunk(b'{"tool_calls":[{"index":%d,%b}]}' % (call.index, _call_fields(item, call.index)))]
 
     def _arguments(self, call: _Call, body: bytes) -> list[bytes]:
         if not body:
             return []
-        call.sent += body
+        self._add(call, body)
         fields = (call.index, call.type, call.key, body)
         return [self._chunk(b'{"tool_calls":[{"index":%d,"%b":{"%b":"%b"}}]}' % fields)]
+
+    def _add(self, call: _Call, body: bytes) -> None:
+        call.sent += body
+        self._kept_bytes += len(body)
+        if self._kept_bytes > MAX_KEPT_BYTES:
+            raise InvalidResponse(f"function calls of more than {MAX_KEPT_BYTES} bytes")
 
     def _end(self, response: _Response) -> list[bytes]:
         self._ended = True
@@ -225,18 +231,6 @@ class CompletionBuilder:
         if usage := _usage(response.usage):
             chunks.append(b"%b[]%b}" % (self._head, usage))
         return chunks
-
-
-def _error(response: _Response) -> UpstreamErrorObject:
-    """The error of a failed response."""
-    return UpstreamErrorObject(parse(response.error, MAX_ERROR_BYTES))
-
-
-def _event_error(event: bytes) -> UpstreamErrorObject:
-    """The error of an `error` event, whose fields are in an object `error` or beside the type."""
-    fields = parse(event, MAX_ERROR_BYTES)
-    nested = fields.get("error")
-    return UpstreamErrorObject(nested or {key: fields.get(key) for key in ("code", "message", "param")})
 
 
 def _message(output: list[_Item]) -> tuple[bytes, bytes]:
@@ -251,7 +245,8 @@ def _message(output: list[_Item]) -> tuple[bytes, bytes]:
             if key := _PARTS.get(string_body(part.type)):
                 texts[key] += string_body(part.text) or string_body(part.refusal)
                 logprobs.append(encode_logprobs(part.logprobs))
-        texts[b"reasoning_content"] += _PARAGRAPH.join([string_body(part.text) for part in item.summary or ()])
+        summary = _PARAGRAPH.join([string_body(part.text) for part in item.summary or ()])
+        texts[b"reasoning_content"] += (_PARAGRAPH if summary and texts[b"reasoning_content"] else b"") + summary
     fields = [b'"role":"assistant"']
     for key, text in texts.items():
         if text or (key == b"content" and not calls and not texts[b"refusal"]):
@@ -274,6 +269,11 @@ def _call_fields(item: _Item, index: int) -> bytes:
     return b'"id":"%b","type":"%b","%b":{"name":"%b","%b":"%b"}' % fields
 
 
+def _call_key(event: _Event, item_id: Raw) -> bytes:
+    """What identifies a call in its events: its place in the output, or else the item's id, which a server may leave out."""
+    return string_body(item_id) if event.output_index is NULL else bytes(event.output_index)
+
+
 def _call_text(item: _Item) -> bytes:
     return string_body(item.arguments) or string_body(item.input)
 
@@ -290,6 +290,8 @@ def _finish_reason(response: _Response, has_calls: bool) -> bytes:
     details = response.incomplete_details
     if details and (reason := _FINISH_REASONS.get(string_body_or_empty(details.reason))):
         return reason
+    if string_body_or_empty(response.status) == b"incomplete":
+        return b"length"
     return b"tool_calls" if has_calls else b"stop"
 
 

@@ -13,24 +13,21 @@ INCOMPLETE = b"incomplete"
 
 
 class EventWriter:
-    """Numbers the events of one response and keeps them until they are taken.
-
-    `sequence_number` is the one after the last event that has been taken.
-    """
+    """Numbers the events of one response and keeps them until they are taken."""
 
     def __init__(self) -> None:
-        self.sequence_number = 0
+        self._taken = 0
         self._events: list[bytes] = []
 
     def write(self, event_type: bytes, fields: bytes) -> None:
         """Adds an event; `fields` is the JSON of its other fields."""
-        number = self.sequence_number + len(self._events)
+        number = self._taken + len(self._events)
         self._events.append(b'{"type":"%b","sequence_number":%d,%b}' % (event_type, number, fields))
 
     def take(self) -> list[bytes]:
         """Returns the events since the last call."""
         events, self._events = self._events, []
-        self.sequence_number += len(events)
+        self._taken += len(events)
         return events
 
 

@@ -13,6 +13,12 @@ from chat.errors import InvalidResponse
 
 NULL = Raw(b"null")
 
+MAX_KEPT_BYTES = 16 * 1024 * 1024
+"""The maximum of what is kept of a streamed completion until its end."""
+
+ITEM_BYTES = 1024
+"""What an item or a content part counts in addition to its text: roughly the memory that its objects take."""
+
 
 def decode[T](data: bytes, decoder: Decoder[T]) -> T:
     """Decodes an object of the model server; raises `InvalidResponse` if its shape is not the decoder's.
@@ -54,5 +60,8 @@ def text_of(body: bytes) -> str:
 
 
 def encode(value: object) -> bytes:
-    """Encodes a value in ASCII: without the line separators at which some clients split a line."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    """Encodes a value in ASCII: without the line separators at which some clients split a line.
+
+    Raises `ValueError` for a number that is out of range.
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()

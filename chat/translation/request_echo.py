@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from chat.errors import InvalidRequest
 from chat.translation.raw_json import encode
 from chat.translation.tools import Tool
 
@@ -50,9 +51,15 @@ class RequestEcho:
 
     @classmethod
     def of(cls, body: dict[str, Any], tools: dict[str, Tool]) -> Self:
-        """Encodes the fields of a request; `input`, which has the operator's system prompt, is not among them."""
+        """Encodes the fields of a request; `input`, which has the operator's system prompt, is not among them.
+
+        Raises `InvalidRequest` for a number that is out of range.
+        """
         fields = {name: default if body.get(name) is None else body[name] for name, default in _DEFAULTS.items()}
         fields["tools"] = [_FUNCTION | tool if tool.get("type") == "function" else tool for tool in fields["tools"]]
         fields["text"] = _DEFAULTS["text"] | {name: value for name, value in fields["text"].items() if value is not None}
         encrypted_reasoning = "reasoning.encrypted_content" in body.get("include", ())
-        return cls(encode(fields)[1:-1], encode(body["model"]), tools, encrypted_reasoning)
+        try:
+            return cls(encode(fields)[1:-1], encode(body["model"]), tools, encrypted_reasoning)
+        except ValueError:
+            raise InvalidRequest("The body contains a number that is out of range.") from None

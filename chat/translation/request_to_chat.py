@@ -41,7 +41,7 @@ def translate_request(body: dict[str, Any]) -> tuple[dict[str, Any], RequestEcho
         translated["max_tokens"] = body["max_output_tokens"]
     translated |= _tool_parameters(body, tools)
     translated |= _text_parameters(body)
-    return translated, RequestEcho.of(body, tools.translated)
+    return translated, RequestEcho.of(body, tools.tools_by_function)
 
 
 def _path(position: int) -> str:
@@ -252,8 +252,10 @@ def _text_parameters(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _response_format(text_format: Any) -> dict[str, Any] | None:  # noqa: ANN401 - any JSON value
-    kind = text_format.get("type") if isinstance(text_format, dict) else text_format
-    if kind in (None, "text"):
+    if text_format is None:
+        return None
+    kind = text_format.get("type") if isinstance(text_format, dict) else None
+    if kind == "text":
         return None
     if kind == "json_object":
         return {"type": "json_object"}

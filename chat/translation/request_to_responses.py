@@ -34,13 +34,10 @@ _TRANSLATED = (
 )
 
 _WITHOUT_EFFECT: dict[str, object] = {
-    "n": 1,
     "stop": [],
     "logit_bias": {},
     "presence_penalty": 0,
     "frequency_penalty": 0,
-    "modalities": ["text"],
-    "store": False,
 }
 """Parameters that the Responses API lacks, with the values that change nothing."""
 
@@ -73,8 +70,6 @@ def translate_request(body: dict[str, Any]) -> dict[str, Any]:
         translated["tool_choice"] = _tool_choice(body["tool_choice"])
     if text := _text(body):
         translated["text"] = text
-    if "include_obfuscation" in body.get("stream_options", {}):
-        translated["stream_options"] = {"include_obfuscation": body["stream_options"]["include_obfuscation"]}
     return translated
 
 

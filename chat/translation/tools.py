@@ -28,7 +28,7 @@ class FunctionTools:
 
     def __init__(self, offers: list[tuple[str, list[Any]]]) -> None:
         self.functions: dict[str, dict[str, Any]] = {}
-        self.translated: dict[str, Tool] = {}
+        self.tools_by_function: dict[str, Tool] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._taken: set[str] = set()
         in_namespaces: list[tuple[str, str, Any]] = []
@@ -65,8 +65,9 @@ class FunctionTools:
         if custom:
             function["parameters"] = _input_parameter(tool.get("format"))
         self.functions[name] = {"type": "function", "function": function}
+        self.tools_by_function.pop(name, None)
         if custom or namespace is not None:
-            self.translated[name] = Tool(tool["name"], namespace, custom)
+            self.tools_by_function[name] = Tool(tool["name"], namespace, custom)
 
     def _unique_name(self, name: str) -> str:
         valid = candidate = re.sub(r"[^a-zA-Z0-9_-]", "_", name)

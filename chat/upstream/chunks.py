@@ -14,15 +14,10 @@ from msgspec.json import Decoder
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
 from chat.json_scan import MAX_ERROR_BYTES, NULL, decode_object, find_keys, parse, raise_error
 from chat.metadata import Metadata
-from chat.upstream.sse import EventDecoder
+from chat.upstream.sse import EventDecoder, on_one_line
 
 _MAX_REPAIRED_BYTES = 1024 * 1024
 """The maximum size of a chunk that has another shape: it becomes Python objects."""
-
-_LF = b"\n"[0]
-
-# Some clients also split lines at these, which JSON allows inside a string, raw or escaped.
-_LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
 class _Object(Struct, gc=False):
@@ -53,7 +48,7 @@ class ChunkDecoder:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.chunk_count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -79,7 +74,7 @@ class ChunkDecoder:
             if received:  # a body may end in the middle of an event: see `end`
                 self.error = error
         if chunks:
-            self.count += len(chunks)
+            self.chunk_count += len(chunks)
             self._last = chunks[-1]
         return chunks
 
@@ -113,12 +108,7 @@ class ChunkDecoder:
         for choice in chunk.choices:
             if choice.finish_reason:
                 self._last_with_finish_reason = data
-        if _LF in data:  # an event of several lines; none of the breaks is inside a string, or it would not be JSON
-            data = data.replace(b"\n", b" ")
-        if not data.isascii():
-            for raw, escaped in _LINE_BREAKS:
-                data = data.replace(raw, escaped)
-        return data
+        return on_one_line(data)
 
 
 def _repaired(event_type: bytes, data: bytes) -> bytes | None:

@@ -12,10 +12,10 @@ from chat.completion_request import Api
 from chat.errors import InvalidResponse
 from chat.metadata import Metadata
 from chat.settings import Settings
+from chat.upstream.capabilities import capabilities, rejects_stream_options
 from chat.upstream.chunks import ChunkDecoder, check_completion, completion_as_event_stream
 from chat.upstream.client import get_client
 from chat.upstream.idle_timeout import IdleTimeout
-from chat.upstream.learned import learned, rejects_stream_options
 from chat.upstream.rate_limit_headers import rate_limit_headers
 from chat.upstream.request_body import remove_stream_options
 from chat.upstream.response_events import ResponseEventDecoder, check_response
@@ -50,9 +50,9 @@ class Completion:
         self._begun = False
 
     @property
-    def count(self) -> int:
+    def chunk_count(self) -> int:
         """How many chunks or events have been read."""
-        return self._decoder.count
+        return self._decoder.chunk_count
 
     async def read(self) -> list[bytes]:
         """Returns the chunks or events that have arrived, at least one, each a JSON object on one line; none at the end.
@@ -66,7 +66,7 @@ class Completion:
             if decoder.error:
                 raise decoder.error
             received = await self._read()
-            if received and not self._begun:
+            if not self._begun and received.strip():
                 self._begun = True
                 if received.lstrip().startswith(b"{"):  # not server-sent events: the server ignores `stream`
                     received = self._as_event_stream(await self._read_to_end(received))
@@ -128,7 +128,7 @@ async def request_completion(
 
 async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Response:
     """Sends the request; without `stream_options` if the model server rejects them."""
-    if learned().rejects_stream_options:
+    if capabilities().rejects_stream_options:
         body = remove_stream_options(body)
     try:
         return await _post(body, api, client_retries=client_retries)
@@ -137,7 +137,7 @@ async def _send(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
         if body == without_stream_options or not rejects_stream_options(error):
             raise
     response = await _post(without_stream_options, api, client_retries=client_retries)
-    learned().rejects_stream_options = True
+    capabilities().rejects_stream_options = True
     return response
 
 
@@ -149,7 +149,8 @@ async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
     options = RequestOptions(headers={"Content-Type": "application/json"}, security={"bearer_auth": True})
     if client_retries:
         options["max_retries"] = 0
-    for retry in range(_CONNECT_RETRIES + 1):
+    retries = 0
+    while True:
         try:
             # The SDK's own `create` would make typed copies first: a quarter of the time to the first chunk of 200 requests.
             stream = await get_client().post(
@@ -161,12 +162,12 @@ async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
                 stream_cls=_ResponseStream,
             )
         except openai.APIConnectionError as error:
-            if not client_retries or retry == _CONNECT_RETRIES or not isinstance(error.__cause__, httpx2.ConnectError):
+            if not client_retries or retries == _CONNECT_RETRIES or not isinstance(error.__cause__, httpx2.ConnectError):
                 raise
-            await asyncio.sleep(_CONNECT_RETRY_SECONDS)
         else:
             return stream.response
-    raise AssertionError
+        retries += 1
+        await asyncio.sleep(_CONNECT_RETRY_SECONDS)
 
 
 async def _drain(read: Callable[[], Awaitable[bytes]]) -> None:

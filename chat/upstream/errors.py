@@ -57,12 +57,12 @@ def _to_chat_error(error: BaseException, settings: Settings | None) -> ChatError
         case ChatError():
             return error
         case openai.APIStatusError():
-            sent, headers = _error_object(_parse(error.response.content)), error.response.headers
+            sent, headers = error_object(error.response.content), error.response.headers
             chat_error = _from_status(error.status_code, sent, settings, retry_after(headers))
             chat_error.headers = rate_limit_headers(headers)
             return chat_error
         case UpstreamErrorObject():
-            sent = _error_object(error.error)
+            sent = _unwrap(error.error)
             return _from_status(_status_of(sent), sent, settings)
         case openai.APIConnectionError():
             return UpstreamError("Could not connect to the model server.", reason=f"could not connect: {_root_cause(error)}")
@@ -144,8 +144,13 @@ def _parse(body: bytes) -> object:
         return None if text.startswith(("<", "{", "[")) else text
 
 
-def _error_object(body: object) -> Mapping[str, Any]:
-    """The keys of the error in a body, with its text as `message`; empty if there is none.
+def error_object(body: bytes) -> Mapping[str, Any]:
+    """The keys of the error in a body, with its text as `message`, which is empty if there is none."""
+    return _unwrap(_parse(body))
+
+
+def _unwrap(body: object) -> Mapping[str, Any]:
+    """The keys of an error and of what it is wrapped in.
 
     Each of these is an error: `{"error": {"message": …}}`, `{"message": …}`, `{"error": …}`, `{"detail": …}`, FastAPI's
     `{"detail": [{"loc": …, "msg": …}]}`, Mistral's `{"message": {"detail": …}}` and Google's `[{"error": …}]`.

@@ -3,20 +3,19 @@
 An event stays the bytes that the model server sent: it is checked to be one JSON object.
 """
 
-from msgspec import Raw, Struct
+from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
 from chat.json_scan import MAX_ERROR_BYTES, NULL, ResponseKeys, decode_object, find_response_keys, parse
 from chat.metadata import Metadata
-from chat.upstream.sse import EventDecoder
+from chat.upstream.sse import EventDecoder, on_one_line
 
 _FINAL_TYPES = ("response.completed", "response.incomplete")
 _ERROR_TYPES = ("error", "response.failed")
-_LF = b"\n"[0]
 
 
-class _Event(Struct):
+class _Event(Struct, gc=False):
     type: str = ""
     error: Raw = NULL
 
@@ -37,7 +36,7 @@ class ResponseEventDecoder:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.chunk_count = 0
         self.done = False
         self.error: UpstreamErrorObject | InvalidResponse | None = None
         self._events = EventDecoder()
@@ -48,16 +47,16 @@ class ResponseEventDecoder:
         events: list[bytes] = []
         try:
             for _, data in self._events.feed(received):
-                if data.strip() in (b"", b"[DONE]"):
+                event = _decode(data)
+                if event is None:
                     continue
-                event = decode_object(data, _decode_event)
                 if event.error is not NULL or event.type in _ERROR_TYPES:
                     error = _error(event, data)
                     if error or event.type in _ERROR_TYPES:
                         raise UpstreamErrorObject(error)
                 if not event.type.startswith("response."):
                     continue  # a keep-alive, for instance: clients fail on events that they do not know
-                events.append(data.replace(b"\n", b" ") if _LF in data else data)
+                events.append(on_one_line(data))
                 if event.type in _FINAL_TYPES:
                     self.done = True
                     break
@@ -67,7 +66,7 @@ class ResponseEventDecoder:
             if received:  # a body may end in the middle of an event
                 self.error = error
         if events:
-            self.count += len(events)
+            self.chunk_count += len(events)
             self._last = events[-1]
         return events
 
@@ -79,6 +78,14 @@ class ResponseEventDecoder:
         if response := decode_object(self._last, _decode_event_with_response).response:
             metadata.update_from_response(response)
         return metadata
+
+
+def _decode(data: bytes) -> _Event | None:
+    """An event; None for data that is empty or `[DONE]`. Raises `InvalidResponse`."""
+    try:
+        return _decode_event(data.decode())
+    except (MsgspecError, ValueError, RecursionError):
+        return None if data.strip() in (b"", b"[DONE]") else decode_object(data, _decode_event)
 
 
 def _error(event: _Event, data: bytes) -> object:

@@ -13,6 +13,9 @@ _LINE_BYTES = 64
 
 _LF, _CR = b"\n\r"
 
+# Some clients also split lines at these, which JSON allows inside a string, raw or escaped.
+_LINE_BREAKS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -77,3 +80,13 @@ class EventDecoder:
             data.append(value)
             self._data_bytes += len(value) + _LINE_BYTES
         return events
+
+
+def on_one_line(data: bytes) -> bytes:
+    """An event's data, which is JSON, without line breaks."""
+    if _LF in data:  # an event of several lines; none of the breaks is inside a string, or it would not be JSON
+        data = data.replace(b"\n", b" ")
+    if not data.isascii():
+        for raw, escaped in _LINE_BREAKS:
+            data = data.replace(raw, escaped)
+    return data

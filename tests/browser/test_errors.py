@@ -10,7 +10,6 @@ from testing.behaviours import echoes, never_responds, responds, stalls_after, s
 from testing.chat_completions import TOOL_CALL, chunk, event, text_chunks
 from testing.model_server import Behaviour, Exchange, ModelServer
 from tests.browser.chat_page import button, closed, completed, responses, send, sent
-from tests.browser.sign_in import sign_in_proxy
 
 REJECTED = responds(400, {"error": {"message": "A reason of the model server"}})
 INTERRUPTED = streams([*text_chunks("So far, ", "so good")[:-1], {"error": {"message": "out of memory", "code": 500}}])
@@ -336,23 +335,3 @@ async def test_an_error_is_not_markup(page: Page, site: str, model_server: Model
     await send(page, "Hello")
     await expect(page.get_by_role("alert")).to_contain_text("<img src=x")
     await expect(page.locator("#messages img")).to_have_count(0)
-
-
-@pytest.mark.parametrize("redirects", [True, False])
-async def test_an_expired_session_leads_to_signing_in_again(
-    page: Page, site: str, model_server: ModelServer, *, redirects: bool
-) -> None:
-    async with sign_in_proxy(site.removesuffix("/api"), redirects=redirects) as proxy:
-        await page.goto(f"{proxy.url}/api/chat")
-        await send(page, "First")
-        await completed(page)
-        proxy.expire()
-        await send(page, "Second")
-        await expect(page.get_by_role("alert")).to_contain_text("Your session has expired.")
-        await expect(page.get_by_role("dialog")).to_be_hidden()
-        await button(page, "Sign in").click()
-        await expect(responses(page)).to_have_text(["First", "Second"])
-        assert sent(model_server) == [("user", "First"), ("assistant", "First"), ("user", "Second")]
-        await page.reload()
-        await expect(responses(page)).to_have_text(["First", "Second"])
-        assert len(model_server.requests) == 2

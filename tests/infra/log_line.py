@@ -28,7 +28,7 @@ def _logged() -> list[dict[str, object]]:
     logger.addHandler(collector)
     for outcome in ("completed", "failed", "disconnected"):
         log = RequestLog("an-id", "chat", f"00-{'a' * 32}-{'b' * 16}-01")
-        log.set_client("alice")
+        log.set_client("alice", "00000000-0000-0000-0000-000000000001")
         log.set_request(Settings(openai_api_key=SecretStr("k")), CompletionRequest([], stream=True))
         log.set_first_chunk()
         log.set_chunk_count(1)

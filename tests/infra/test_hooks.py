@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.formats.chat import ChatRequest
+from chat.formats.ndjson import ChatRequest
 from local.settings import APP_DIR, LocalSettings
 from tests.infra.template import compiled
 

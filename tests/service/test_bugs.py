@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chat.formats.chat import ChatFormat
+from chat.formats.ndjson import NdjsonFormat
 from chat.telemetry.log_writer import flush
 from chat.telemetry.request_log import RequestLog
 from testing.behaviours import streams
@@ -18,8 +18,8 @@ ERROR = {"message": "Internal server error.", "type": "server_error", "code": No
 @pytest.mark.parametrize(
     ("place", "method", "status", "sent"),
     [
-        (ChatFormat, "parse_request", 500, {"error": ERROR}),
-        (ChatFormat, "encode_stream", 200, [{"error": ERROR}]),
+        (NdjsonFormat, "parse_request", 500, {"error": ERROR}),
+        (NdjsonFormat, "encode_stream", 200, [{"error": ERROR}]),
         (RequestLog, "set_completed", 200, OPENAI),
     ],
     ids=["before the response", "mid-stream", "after the response"],

@@ -6,14 +6,20 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import azure.functions as func
 import pytest
+from fastapi import Request
+from starlette.types import Message
 
+from chat.api.handler import CompletionResponse
+from chat.formats.ndjson import NdjsonFormat
 from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
 from testing.chat_completions import COMPLETION, DONE, OPENAI, chunk, event
-from testing.client import QUESTION, Logged, Service
+from testing.client import QUESTION, Configure, Logged, Service
 from testing.model_server import Behaviour, Exchange, ModelServer
 
 CLOSED_WITHIN = 1.0
@@ -136,6 +142,63 @@ async def test_disconnect_within_the_request_sends_nothing_upstream(
     assert model.requests == []
 
 
+async def send_without_reading(service: Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Sends a question with a client that receives a few KB more than it reads."""
+    parts = urlsplit(service.url)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(slow, (parts.hostname, parts.port))
+    reader, writer = await asyncio.open_connection(sock=slow, limit=8192)
+    body = json.dumps(QUESTION)
+    head = f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    writer.write(f"{head}connection: close\r\n\r\n{body}".encode())
+    return reader, writer
+
+
+async def test_client_that_stops_reading_counts_as_disconnected(
+    service: Service, model: ModelServer, configure: Configure, logged: Logged
+) -> None:
+    async def flows(exchange: Exchange) -> None:
+        await exchange.begin()
+        while not exchange.closed.is_set():
+            await exchange.chunk(event(chunk({"content": "x" * 4000})))
+
+    configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.3")
+    model.respond_with(flows)
+    _, writer = await send_without_reading(service)
+    exchange = await model.arrived()
+    async with asyncio.timeout(30):
+        await exchange.closed.wait()
+    assert [line["outcome"] for line in await logged()] == ["disconnected"]
+    writer.close()
+
+
+async def test_client_that_stops_reading_before_the_end_counts_as_disconnected(
+    model: ModelServer, configure: Configure
+) -> None:
+    """Called as the web server does, since how much it has room for when the completion ends is not for a test to decide."""
+    requests = [{"type": "http.request", "body": json.dumps(QUESTION).encode()}]
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return requests.pop() if requests else await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+        if not message.get("body", b"-"):  # all chunks have been sent
+            await asyncio.Future()
+
+    configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.2")
+    model.respond_with(streams(OPENAI))
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    context = SimpleNamespace(invocation_id="an-id", function_name="chat", trace_context=SimpleNamespace(trace_parent=None))
+    response = CompletionResponse(Request(scope, receive), NdjsonFormat(""), cast("func.Context", context))
+    async with asyncio.timeout(10):
+        await response(scope, receive, send)
+    assert len(sent) > 1
+
+
 async def test_slow_reader_loses_nothing_and_fills_no_memory(service: Service, model: ModelServer) -> None:
     chunks = [chunk({"content": f"{number} " + "x" * 4000}) for number in range(20_000)] + [chunk({}, "stop")]
     sent = 0
@@ -151,15 +214,7 @@ async def test_slow_reader_loses_nothing_and_fills_no_memory(service: Service, m
         await exchange.end()
 
     model.respond_with(bursts, streams(OPENAI))
-    parts = urlsplit(service.url)
-    slow = socket.socket()
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    slow.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(slow, (parts.hostname, parts.port))
-    reader, writer = await asyncio.open_connection(sock=slow, limit=8192)
-    body = json.dumps(QUESTION)
-    head = f"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    writer.write(f"{head}connection: close\r\n\r\n{body}".encode())
+    reader, writer = await send_without_reading(service)
     received = [await reader.read(1024)]
     for _ in range(100):
         assert await service.send() == (200, OPENAI)

@@ -15,8 +15,8 @@ from pydantic.json_schema import models_json_schema
 
 from chat import errors
 from chat.formats import chat_completions, responses_request
-from chat.formats.chat import ChatRequest
 from chat.formats.chat_protocol import ProtocolRequest
+from chat.formats.ndjson import ChatRequest
 from chat.settings import Provider
 from local.settings import APP_DIR
 from testing import responses_api

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chat.telemetry.log_writer import flush
+from chat.telemetry.log_writer import flush, write_line
 from chat.telemetry.request_log import RequestLog
 from testing.behaviours import responds, streams
 from testing.chat_completions import COMPLETION, OPENAI, chunk
@@ -118,3 +118,10 @@ async def test_closed_stdout_does_not_fail_responses(service: Service, model: Mo
     with stdout_to(writer):
         assert [(await service.send())[0] for _ in range(3)] == [200] * 3
         flush()
+
+
+async def test_line_that_cannot_be_encoded_does_not_stop_the_next_ones() -> None:
+    with stuck_stdout() as pipe:
+        write_line("\ud800")
+        write_line("next")
+        assert (await pipe.read_lines(2))[-1] == b"next"

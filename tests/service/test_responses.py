@@ -214,6 +214,17 @@ async def test_choice_without_a_tool_is_left_out(service: Service, model: ModelS
     assert not {"tools", "tool_choice"} & model.requests[0].json.keys()
 
 
+async def test_event_has_no_line_break_of_any_kind(service: Service, model: ModelServer) -> None:
+    text = "a\u2028b\u2029c\u0085d"
+    value = {"type": "response.output_text.delta", "sequence_number": 0, "delta": text}
+    encoded = json.dumps(value, ensure_ascii=False).encode()
+    model.respond_with(streams_bytes(b"data: %b\n\n" % encoded, *map(event, completed(*TEXT))))
+    async with service.post(STREAMED, path=PATH) as response:
+        body = await response.text()
+    line = next(line for line in body.splitlines() if line.startswith("data: "))
+    assert json.loads(line.removeprefix("data: ")) == value
+
+
 ERROR_BODY = {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded"}}
 
 

@@ -121,6 +121,13 @@ class TestResponsesInFrontOfChatCompletions:
         assert [each["sequence_number"] for each in events] == list(range(len(events)))
         assert events[-1]["response"]["id"] == events[0]["response"]["id"]
 
+    async def test_chunks_before_an_invalid_one_are_delivered(self, service: Service, model: ModelServer) -> None:
+        received_at_once = b"".join(map(event, [OPENAI[0], chunk({"content": "Paris"}), chunk({"tool_calls": 5})]))
+        model.respond_with(streams_bytes(received_at_once))
+        _, events = await service.send({**QUESTION, "stream": True}, path=RESPONSES)
+        assert [each["delta"] for each in events if each["type"] == "response.output_text.delta"] == ["Paris"]
+        assert [each["type"] for each in events[-2:]] == ["error", "response.failed"]
+
     @pytest.mark.parametrize(
         ("behaviour", "status"),
         [(responds(429, {}), 429), (responds(400, {"error": {"message": "No."}}), 400), (streams_bytes(b""), 502)],
@@ -238,11 +245,29 @@ class TestToolsThroughResponses:
         paths = [request.path.removeprefix("/v1/") for request in model.requests]
         assert paths == ["chat/completions", "responses", "responses", "chat/completions", "chat/completions"]
 
-    async def test_failure_of_both_teaches_nothing(self, service: Service, model: ModelServer) -> None:
+    async def test_rejection_of_both_returns_the_first(self, service: Service, model: ModelServer) -> None:
         model.respond_with(responds(400, TOOLS_REJECTED), responds(404, {}), responds(200, COMPLETION))
-        assert (await service.send(CHAT_QUESTION, path=CHAT_COMPLETIONS))[0] == 502
+        status, body = await service.send(CHAT_QUESTION, path=CHAT_COMPLETIONS)
+        assert (status, body["error"]["message"]) == (400, TOOLS_REJECTED["error"]["message"])
         assert await service.send(CHAT_QUESTION, path=CHAT_COMPLETIONS) == (200, COMPLETION)
         assert model.requests[-1].path == "/v1/chat/completions"
+
+    @pytest.mark.parametrize(
+        ("error", "changes"),
+        [
+            ({"message": f"messages[0].content: unexpected {TOOLS_REJECTED['error']['message']!r}"}, {}),
+            ({"message": "No.", "input": TOOLS_REJECTED["error"]["message"]}, {}),
+            (TOOLS_REJECTED["error"], {"tools": []}),
+        ],
+        ids=["message quotes the client", "another key quotes the client", "request without tools"],
+    )
+    async def test_other_rejection_is_returned(
+        self, service: Service, model: ModelServer, error: dict[str, Any], changes: dict[str, Any]
+    ) -> None:
+        model.respond_with(responds(400, {"error": error}), responds(200, response_object(*TEXT)))
+        status, body = await service.send({**CHAT_QUESTION, **changes}, path=CHAT_COMPLETIONS)
+        assert (status, body["error"]["message"]) == (400, error["message"])
+        assert len(model.requests) == 1
 
     async def test_failure_mid_stream_is_the_last_event(self, service: Service, model: ModelServer) -> None:
         events = failed_with_error("server_error", "The server had an error.", *TEXT)

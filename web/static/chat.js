@@ -6,7 +6,7 @@ import { followEnd, scrollToEnd, watchScrolling } from "./follow.js";
 import { functionKey, takeKeyFromAddress } from "./key.js";
 import { MessageView } from "./message.js";
 import { ServiceError, requestCompletion } from "./service.js";
-import { storedItem } from "./storage.js";
+import { PREFIX, storedItem } from "./storage.js";
 
 const UNFINISHED = "The page was closed before the response was complete.";
 /** Sent after a response that ended at its limit: not every model server takes a response as the last message. */
@@ -18,8 +18,8 @@ const FINISH_NOTES = {
 
 const at = (id) => document.getElementById(id);
 const question = at("question");
-const draft = storedItem("sessionStorage", "chat.draft");
-const resuming = storedItem("sessionStorage", "chat.resuming");
+const draft = storedItem("sessionStorage", `${PREFIX}draft`);
+const resuming = storedItem("sessionStorage", `${PREFIX}resuming`);
 /** On a phone, Enter breaks the line, and a focused text field opens the keyboard. */
 const isPhone = matchMedia("(hover: none) and (pointer: coarse)").matches;
 
@@ -214,9 +214,16 @@ function shorten() {
   else regenerate();
 }
 
+/** Signs in, in another tab if this browser can't store the conversation. */
 function signIn() {
-  resuming.set("yes");
-  location.reload();
+  if (conversation.save()) {
+    resuming.set("yes");
+    location.reload();
+  } else {
+    open(location.pathname, "_blank", "noopener");
+    conversation.last.note.action = "regenerate";
+    refresh();
+  }
 }
 
 function edit(message = conversation.lastQuestion) {

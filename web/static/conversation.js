@@ -1,9 +1,9 @@
 // A conversation: its messages, which of them are sent, and where this browser stores them.
 
-import { attempt, storedItem } from "./storage.js";
+import { PREFIX, attempt, storedItem } from "./storage.js";
 
-const PREFIX = "chat.conversation.";
-const ownName = storedItem("sessionStorage", "chat.conversation");
+const CONVERSATION = `${PREFIX}conversation.`;
+const ownName = storedItem("sessionStorage", `${PREFIX}conversation`);
 const earlier = storedItem("localStorage", "chat.conversation"); // what earlier versions of this page stored
 
 /**
@@ -95,8 +95,8 @@ export async function openConversation() {
   // A reload releases the lock soon; another tab, which this one may be a copy of, does not.
   if (own && (await lock(own, { signal: AbortSignal.timeout(500) }))) return new Conversation(own);
   const names = attempt(() => Object.keys(localStorage)) ?? [];
-  const stored = names.filter((name) => name.startsWith(PREFIX)).sort((a, b) => savedAt(b) - savedAt(a));
-  for (const name of [...stored, PREFIX + Math.random()]) {
+  const stored = names.filter((name) => name.startsWith(CONVERSATION)).sort((a, b) => savedAt(b) - savedAt(a));
+  for (const name of [...stored, CONVERSATION + Math.random()]) {
     if (!(await lock(name, { ifAvailable: true }))) continue;
     ownName.set(name);
     return new Conversation(name);

@@ -1,5 +1,10 @@
 // What this browser stores. One that stores nothing throws exceptions.
 
+const person = document.getElementById("person")?.textContent;
+
+/** Begins the names of conversations and drafts: whoever signs in finds their own. */
+export const PREFIX = person ? `chat.${person}.` : "chat.";
+
 /** An item of `localStorage` or `sessionStorage`, or else of this page. `set` returns whether the browser stores it. */
 export function storedItem(storage, name) {
   let unstored = null;

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from chat.errors import IncompleteResponse, InvalidResponse, UpstreamErrorObject
+from chat.errors import IncompleteResponse, InvalidResponse
 from chat.translation.events_to_chunks import CompletionBuilder
 from tests.unit.translation.streams import Object, encode, merge, to_chunks
 
@@ -27,7 +27,6 @@ CHAT_USAGE = {
     "completion_tokens_details": {"reasoning_tokens": 1},
     "total_tokens": 28,
 }
-ERROR = {"code": "server_error", "message": "It broke."}
 CALL = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "weather", "arguments": '{"city":"Paris"}'}
 CUSTOM_CALL = {"id": "ctc_1", "type": "custom_tool_call", "call_id": "call_2", "name": "patch", "input": "*** Begin"}
 REASONING = {
@@ -129,6 +128,48 @@ def test_calls_are_counted_among_themselves() -> None:
     assert merged["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.parametrize(
+    ("added", "done"),
+    [({"id": None}, {"id": None}), ({"id": "fc_1"}, {"id": "fc_9"})],
+    ids=["no item ids", "changing item ids"],
+)
+def test_calls_are_identified_by_their_place_in_the_output(added: Object, done: Object) -> None:
+    calls = [CALL | {"call_id": f"call_{index}"} for index in range(2)]
+    opened = [
+        event("output_item.added", output_index=index, item=call | added | {"arguments": ""})
+        for index, call in enumerate(calls)
+    ]
+    deltas = [
+        event("function_call_arguments.delta", output_index=index, delta=CALL["arguments"], item_id=done["id"])
+        for index in (1, 0)
+    ]
+    closed = [event("output_item.done", output_index=index, item=call | done) for index, call in enumerate(calls)]
+    assert merge(stream(*opened, *deltas, *closed))["tool_calls"] == [
+        {"id": call["call_id"], "name": "weather", "arguments": CALL["arguments"]} for call in calls
+    ]
+
+
+def test_calls_without_a_place_in_the_output_are_identified_by_their_items() -> None:
+    items = [CALL | {"id": f"fc_{number}", "call_id": f"call_{number}"} for number in range(2)]
+    opened = [event("output_item.added", item=item | {"arguments": ""}) for item in items]
+    closed = [event("output_item.done", item=item) for item in items]
+    assert [call["arguments"] for call in merge(stream(*opened, *closed))["tool_calls"]] == [CALL["arguments"]] * 2
+
+
+@pytest.mark.parametrize("per_event", [{"delta": "a" * 2**20}, {"delta": "a" * 2**20, "output_index": 1}])
+def test_what_is_kept_of_the_calls_has_a_maximum(per_event: Object) -> None:
+    builder = CompletionBuilder()
+    for index in range(2):
+        item = CALL | {"id": None, "arguments": ""}
+        builder.feed(encode(event("output_item.added", output_index=index, item=item)))
+    value = event("function_call_arguments.delta", **{"output_index": 0} | per_event)
+    for _ in range(15):
+        builder.feed(encode(value))
+    with pytest.raises(InvalidResponse) as raised:
+        [builder.feed(encode(value)) for _ in range(2)]
+    assert "more than 16777216 bytes" in raised.value.reason
+
+
 @pytest.mark.parametrize("sent", [[], [""], ['{"city'], ['{"city":', '"Paris"}']])
 def test_arguments_that_no_delta_had_come_at_the_end_of_the_call(sent: list[str]) -> None:
     begin = [event("output_item.added", item=CALL | {"arguments": ""})] if sent else []
@@ -170,7 +211,7 @@ def test_log_probabilities() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "finish_reason"),
-    [("max_output_tokens", "length"), ("content_filter", "content_filter"), ("steered", "stop"), (None, "stop")],
+    [("max_output_tokens", "length"), ("content_filter", "content_filter"), ("steered", "length"), (None, "length")],
 )
 def test_reason_of_an_incomplete_response(reason: str | None, finish_reason: str) -> None:
     details = {"reason": reason} if reason else None
@@ -181,22 +222,6 @@ def test_reason_of_an_incomplete_response(reason: str | None, finish_reason: str
 @pytest.mark.parametrize("usage", [None, [], {}, {"input_tokens": "1"}, {"input_tokens": -1, "output_tokens": 1}])
 def test_usage_of_another_shape_is_left_out(usage: Any) -> None:
     assert merge(stream(ended(usage=usage)))["usage"] is None
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        {"type": "error", **ERROR, "param": None},
-        {"type": "error", "error": {**ERROR, "param": None}},
-        event("failed", response=response(status="failed", error={**ERROR, "param": None})),
-    ],
-)
-def test_error_event_is_raised(error: Object) -> None:
-    builder = CompletionBuilder()
-    builder.feed(encode(begun()))
-    with pytest.raises(UpstreamErrorObject) as raised:
-        builder.feed(encode(error))
-    assert raised.value.error == {**ERROR, "param": None}
 
 
 def test_stream_without_a_last_event_is_an_error() -> None:
@@ -274,13 +299,19 @@ def test_complete_response_that_was_cut_off() -> None:
     assert "usage" not in completion
 
 
-def test_complete_response_that_failed_is_an_error() -> None:
-    with pytest.raises(UpstreamErrorObject) as raised:
-        complete(status="failed", error=ERROR)
-    assert raised.value.error == ERROR
+def test_reasoning_and_its_summary_are_paragraphs() -> None:
+    content = [{"type": "reasoning_text", "text": "Hm, hm."}]
+    message = complete(REASONING | {"content": content})["choices"][0]["message"]
+    assert message["reasoning_content"] == "Hm, hm.\n\nHm.\n\nAh."
 
 
-@pytest.mark.parametrize("more", [{"status": "in_progress"}, {"status": None}, {"output": None}, {"output": [5]}])
+def test_complete_response_that_is_incomplete_for_an_unknown_reason() -> None:
+    assert complete(status="incomplete", incomplete_details=None)["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    "more", [{"status": "in_progress"}, {"status": "failed"}, {"status": None}, {"output": None}, {"output": [5]}]
+)
 def test_complete_response_of_another_shape_is_an_error(more: Object) -> None:
     with pytest.raises(InvalidResponse):
         CompletionBuilder().complete(encode(response() | more))
@@ -297,7 +328,6 @@ odd_responses = st.fixed_dictionaries(
         "id": odd,
         "model": odd,
         "status": st.sampled_from(["completed", "incomplete", "failed"]) | odd,
-        "error": odd,
         "incomplete_details": odd,
         "output": st.lists(odd_items, max_size=3) | odd,
         "usage": odd,
@@ -311,14 +341,14 @@ event_types = [
     "function_call_arguments.delta",
     "reasoning_summary_part.added",
     "completed",
-    "failed",
 ]
 odd_events = st.fixed_dictionaries(
-    {"type": st.sampled_from(["error", *[f"response.{name}" for name in event_types]]) | odd},
+    {"type": st.sampled_from([f"response.{name}" for name in event_types]) | odd},
     optional={
         "delta": odd,
         "logprobs": odd,
         "item_id": odd,
+        "output_index": odd,
         "summary_index": odd,
         "item": odd_items | odd,
         "response": odd_responses | odd,
@@ -336,7 +366,7 @@ def test_anything_gives_valid_chunks_or_an_error(events: list[Object]) -> None:
                 if b'"custom"' not in chunk:  # which OpenAI sends, but its SDK's types do not have
                     ChatCompletionChunk.model_validate_json(chunk)
         builder.end()
-    except (InvalidResponse, IncompleteResponse, UpstreamErrorObject):
+    except (InvalidResponse, IncompleteResponse):
         pass
 
 
@@ -345,6 +375,6 @@ def test_anything_gives_valid_chunks_or_an_error(events: list[Object]) -> None:
 def test_any_complete_response_gives_a_valid_completion_or_an_error(value: Object) -> None:
     try:
         completion = CompletionBuilder().complete(encode(value))
-    except (InvalidResponse, UpstreamErrorObject):
+    except InvalidResponse:
         return
     ChatCompletion.model_validate_json(completion)

@@ -377,9 +377,27 @@ def test_item_that_chat_completions_cannot_express_is_rejected(item: Object, par
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
         ({"tools": [namespace("a", function("f"), namespace("b"))]}, "tools[0].tools[1]"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ({"text": {"format": "json_schema"}}, "text.format"),
+        ({"text": {"format": "text"}}, "text.format"),
     ],
 )
 def test_parameter_that_chat_completions_cannot_express_is_rejected(parameters: Object, param: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         parameters_of(**parameters)
     assert raised.value.param == param
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"reasoning": {"summary": float("inf")}}, {"tool_choice": {"type": "function", "name": "f", "x": float("nan")}}],
+)
+def test_number_that_is_out_of_range_is_not_repeated(parameters: Object) -> None:
+    with pytest.raises(InvalidRequest, match="out of range"):
+        translate_request(request(USER, tools=[function("f")], **parameters))
+
+
+@pytest.mark.parametrize("kinds", [("custom", "function"), ("function", "custom")])
+def test_last_of_two_tools_with_the_same_name_counts(kinds: tuple[str, str]) -> None:
+    body, echo = translate_request(request(USER, tools=[{"type": kind, "name": "f"} for kind in kinds]))
+    assert len(body["tools"]) == 1
+    assert ("f" in echo.tools) == (kinds[1] == "custom")

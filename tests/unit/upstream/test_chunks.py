@@ -32,7 +32,7 @@ def test_agrees_with_the_sdk(objects: list[dict[str, Any]], cuts: list[int], asc
     pieces = [stream[start:end] for start, end in zip([0, *at], [*at, len(stream)], strict=True)]
     chunks = [chunk for piece in pieces for chunk in decoder.feed(piece)]
     assert decoder.error is None
-    assert decoder.count == len(chunks)
+    assert decoder.chunk_count == len(chunks)
     assert [json.loads(chunk) for chunk in chunks] == [json.loads(data) for data in expected]
     assert all(len(chunk.decode().splitlines()) == 1 for chunk in chunks)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from chat.errors import ChatError, UpstreamErrorObject
-from chat.formats.chat import ChatFormat
 from chat.formats.chat_protocol import ProtocolFormat
+from chat.formats.ndjson import NdjsonFormat
 from chat.settings import Settings
 from chat.upstream.errors import retry_after, to_chat_error
 from testing.client import KEY
@@ -37,7 +37,7 @@ dates = st.sampled_from(["Wed, 21 Oct 2015 07:28:00 GMT", "Mon, 01 Jan 0001 00:0
 
 def check(error: ChatError) -> None:
     assert 400 <= error.status <= 599
-    body = json.loads(ChatFormat("").encode_error(error))["error"]
+    body = json.loads(NdjsonFormat("").encode_error(error))["error"]
     assert isinstance(body["message"], str)
     assert len(body["message"]) <= 2048 + 150
     assert isinstance(body["type"], str)

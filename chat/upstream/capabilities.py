@@ -5,11 +5,14 @@ from functools import cache
 
 import openai
 
-_TOOLS_REJECTED = b"Function tools with reasoning_effort are not supported"
+from chat.upstream.errors import error_object
+
+_TOOLS_REJECTED = "Function tools with reasoning_effort are not supported"
+"""How the message begins: anywhere else, it could quote the client."""
 
 
 @dataclass
-class Learned:
+class Capabilities:
     """What the model server has rejected, and accepted in another way."""
 
     rejects_stream_options: bool = False
@@ -17,19 +20,22 @@ class Learned:
 
 
 @cache
-def learned() -> Learned:
+def capabilities() -> Capabilities:
     """What has been learned since the worker started."""
-    return Learned()
+    return Capabilities()
 
 
 def rejects_stream_options(error: openai.APIStatusError) -> bool:
     """Whether the model server may have rejected a request for its `stream_options`."""
-    return error.status_code in {400, 422} and b"stream_options" in error.response.content
+    if error.status_code not in {400, 422}:
+        return False
+    sent = error_object(error.response.content)
+    return any("stream_options" in str(sent.get(key)) for key in ("message", "param", "loc"))
 
 
 def rejects_tools(error: openai.APIStatusError) -> bool:
     """Whether the model server accepts the request's tools only in the Responses API."""
-    return error.status_code == 400 and _TOOLS_REJECTED in error.response.content
+    return error.status_code == 400 and error_object(error.response.content)["message"].startswith(_TOOLS_REJECTED)
 
 
 def rejects_path(error: openai.APIStatusError) -> bool:

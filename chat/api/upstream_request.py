@@ -15,8 +15,8 @@ from chat.settings import Settings
 from chat.translation import request_to_chat, request_to_responses
 from chat.translation.chunks_to_events import ResponseBuilder
 from chat.translation.events_to_chunks import CompletionBuilder
+from chat.upstream.capabilities import capabilities, rejects_path, rejects_tools
 from chat.upstream.completion import Completion, request_completion
-from chat.upstream.learned import learned, rejects_path, rejects_tools
 from chat.upstream.request_body import encode_body, make_body
 
 type Builder = ResponseBuilder | CompletionBuilder
@@ -27,13 +27,13 @@ type Builder = ResponseBuilder | CompletionBuilder
 class UpstreamRequest:
     """An encoded request, in the API that the model server speaks, and what translates the response, if that is necessary.
 
-    `original` is the client's request in Chat Completions, for a model server that then rejects the Responses API.
+    `chat_completions_body` is the request as the client sent it, for a model server that then rejects the Responses API.
     """
 
     body: bytes
     api: Api
     builder: Builder | None = None
-    original: bytes = b""
+    chat_completions_body: bytes = b""
 
 
 class TranslatedCompletion:
@@ -56,9 +56,9 @@ class TranslatedCompletion:
         return self._completion.headers
 
     @property
-    def count(self) -> int:
+    def chunk_count(self) -> int:
         """How many chunks or events have been read."""
-        return self._completion.count
+        return self._completion.chunk_count
 
     async def read(self) -> list[bytes]:
         """Returns the next chunks or events, none at the end; raises what `Completion.read` raises."""
@@ -88,14 +88,14 @@ class TranslatedCompletion:
 type AnyCompletion = Completion | TranslatedCompletion
 
 
-def prepare(request: CompletionRequest, settings: Settings) -> UpstreamRequest:
+def make_upstream_request(request: CompletionRequest, settings: Settings) -> UpstreamRequest:
     """Encodes the request in the API that the model server speaks; raises `InvalidRequest`."""
     body = make_body(request, settings)
     if request.api == "responses" and not settings.has_responses_api:
         chat_body, echo = request_to_chat.translate_request(body)
         return UpstreamRequest(encode_body(chat_body), "chat_completions", ResponseBuilder(echo))
     original = encode_body(body)
-    if request.api == "chat_completions" and body.get("tools") and learned().requires_responses_for_tools:
+    if request.api == "chat_completions" and body.get("tools") and capabilities().requires_responses_for_tools:
         return _through_responses(body, original) or UpstreamRequest(original, request.api)
     return UpstreamRequest(original, request.api)
 
@@ -106,7 +106,8 @@ async def open_completion(
 ) -> AsyncGenerator[AnyCompletion]:
     """Requests a completion; raises what `request_completion` raises.
 
-    If the model server rejects the API that the request is in, and accepts the other one, this worker remembers that.
+    If the model server rejects the API that the request is in, the request is sent in the other one, which this worker
+    remembers if it is accepted.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -117,20 +118,29 @@ async def open_completion(
             other = _in_the_other_api(request, error)
             if not other:
                 raise
+            if other.api == "chat_completions":
+                capabilities().requires_responses_for_tools = False
             request = other
-            completion = await stack.enter_async_context(
-                request_completion(request.body, request.api, settings, client_retries=client_retries)
-            )
-            learned().requires_responses_for_tools = request.api == "responses"
+            try:
+                completion = await stack.enter_async_context(
+                    request_completion(request.body, request.api, settings, client_retries=client_retries)
+                )
+            except openai.APIStatusError as other_error:
+                if rejects_path(other_error):  # there is no other API: what remains is why this one was not accepted
+                    raise error from None
+                raise
+            if request.api == "responses":
+                capabilities().requires_responses_for_tools = True
         yield TranslatedCompletion(completion, request.builder) if request.builder else completion
 
 
 def _in_the_other_api(request: UpstreamRequest, error: openai.APIStatusError) -> UpstreamRequest | None:
     """The request for a model server that rejected it with this error; None if that is not for the API."""
     if request.api == "chat_completions" and not request.builder and rejects_tools(error):
-        return _through_responses(json.loads(request.body), request.body)
-    if request.original and rejects_path(error):
-        return UpstreamRequest(request.original, "chat_completions")
+        body = json.loads(request.body)
+        return _through_responses(body, request.body) if body.get("tools") else None
+    if request.chat_completions_body and rejects_path(error):
+        return UpstreamRequest(request.chat_completions_body, "chat_completions")
     return None
 
 

@@ -13,7 +13,7 @@ class ChatRequest(Conversation):
     stream: bool = True
 
 
-class ChatFormat:
+class NdjsonFormat:
     """The format for a request with this `Accept` header."""
 
     client_retries = False
