@@ -72,7 +72,7 @@ if (!isPhone) question.focus({ preventScroll: true });
 if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
 if (resuming.get()) {
   resuming.remove();
-  regenerate();
+  repeat();
 }
 
 for (const example of at("examples").children) {
@@ -208,10 +208,15 @@ function regenerate() {
   complete(focused, previous?.content ? previous : undefined);
 }
 
+/** Requests again what the last request was for. */
+function repeat() {
+  if (conversation.last?.note?.isPart) resume();
+  else regenerate();
+}
+
 function shorten() {
   conversation.dropOldest();
-  if (conversation.last.note.isPart) resume();
-  else regenerate();
+  repeat();
 }
 
 /** Signs in, in another tab if this browser can't store the conversation. */
@@ -221,7 +226,8 @@ function signIn() {
     location.reload();
   } else {
     open(location.pathname, "_blank", "noopener");
-    conversation.last.note.action = "regenerate";
+    const { note } = conversation.last;
+    note.action = note.isPart ? "resume" : "regenerate";
     refresh();
   }
 }
