@@ -28,8 +28,8 @@ routes: .venv/run ## list the methods and routes of the functions
 test: .venv/run .venv/test .venv/browser ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
 	@$(PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: lint .venv/run .venv/test ## lint and the fast tests, in under a minute
-	@$(PYTHON) -m pytest -q tests/unit tests/docs tests/service/test_chat.py tests/service/test_settings.py
+check: lint .venv/run .venv/test ## lint and the fast tests, in about a minute
+	@$(PYTHON) -m pytest -q --ignore-glob="*examples.py" tests/unit tests/docs tests/service/test_chat.py tests/service/test_settings.py
 
 verify: .venv/run ## check a running instance over HTTP [PORT=7072] or [URL=https://…] [KEY=…] [API_KEY=…]
 	@$(PYTHON) -m verify $(port) $(call option,URL,--url) $(call option,KEY,--key) $(call option,API_KEY,--api-key) \

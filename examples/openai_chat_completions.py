@@ -12,3 +12,4 @@ chunks = client.chat.completions.create(
 )
 for chunk in chunks:
     print(chunk.choices[0].delta.content or "", end="", flush=True)
+print()

@@ -14,3 +14,4 @@ for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
     process.stdout.write(chunk.choices[0]?.delta?.content ?? "");
   }
 }
+console.log();

@@ -17,3 +17,4 @@ with requests.post(URL, json=question, headers=HEADERS, stream=True, timeout=230
             raise SystemExit(chunk["error"]["message"])
         for choice in chunk["choices"]:
             print(choice.get("delta", {}).get("content") or "", end="", flush=True)
+    print()

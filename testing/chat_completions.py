@@ -18,7 +18,7 @@ def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None,
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1763800000,
-        "model": "gpt-5.4-mini-2026-03-17",
+        "model": "gpt-6-luna-2026-09-22",
         "service_tier": "default",
         "system_fingerprint": "fp_1",
         "choices": [choice],
@@ -82,7 +82,7 @@ COMPLETION = {
     "id": "chatcmpl-2",
     "object": "chat.completion",
     "created": 1763800000,
-    "model": "gpt-5.4-mini-2026-03-17",
+    "model": "gpt-6-luna-2026-09-22",
     "choices": [
         {
             "index": 0,

@@ -19,7 +19,7 @@ _COMMAND = re.compile(rb'"(burst|every) (\d+)(?: (\d+))?( close)?"')
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _CHUNK = (
     b'data: {"id":"chatcmpl-C9sQx0V7mJ2kLr5TqWnE8dYbUf3Ha","object":"chat.completion.chunk","created":1763800000,'
-    b'"model":"gpt-5.4-mini-2026-03-17","service_tier":"default","system_fingerprint":"fp_560af6e559",'
+    b'"model":"gpt-6-luna-2026-09-22","service_tier":"default","system_fingerprint":"fp_560af6e559",'
     b'"choices":[{"index":0,"delta":{"content":"~%019d"},"logprobs":null,"finish_reason":null}],'
     b'"usage":null,"obfuscation":"x1aZ90"}\n\n'
 )

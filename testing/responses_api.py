@@ -40,7 +40,7 @@ def response(*items: Item, **more: Any) -> dict[str, Any]:
         "max_output_tokens": None,
         "max_tool_calls": None,
         "metadata": {},
-        "model": "gpt-5.4-mini-2026-03-17",
+        "model": "gpt-6-luna-2026-09-22",
         "output": list(items),
         "parallel_tool_calls": True,
         "presence_penalty": 0.0,

@@ -91,6 +91,11 @@ async def test_axe_finds_nothing(
     await button(page, "Cancel").click()
     await button(page, "New chat").click()
     await axe.check(page, "a removed conversation")
+    await page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError') } }")
+    await send(page, "And now?")
+    await completed(page)
+    await expect(page.get_by_text("This browser can't store the conversation")).to_be_visible()
+    await axe.check(page, "a conversation that is not stored")
     await page.close()
 
 

@@ -8,7 +8,7 @@ from playwright.async_api import BrowserContext, Page, Route, expect
 
 from testing.behaviours import Steps, echoes, responds, streams
 from testing.chat_completions import USAGE, chunk, text_chunks
-from testing.model_server import ModelServer
+from testing.model_server import Behaviour, ModelServer
 from tests.browser.chat_page import button, closed, completed, questions, responses, send, sent
 
 
@@ -156,7 +156,7 @@ async def test_new_chat_says_that_the_conversation_will_be_gone(page: Page, site
     await completed(page)
     await expect(button(page, "New chat")).to_have_accessible_description("Removes this conversation")
     await button(page, "New chat").click()
-    await expect(page.locator("#welcome")).to_contain_text(text)
+    await expect(page.locator("#welcome").get_by_text(text)).to_be_visible()
     await expect(page.get_by_role("status")).to_contain_text(text)
     await page.reload()
     await expect(page.locator("#welcome")).to_be_visible()
@@ -389,7 +389,7 @@ async def test_a_line_has_model_tokens_and_seconds(page: Page, site: str, model_
     )
     await page.goto(f"{site}/chat")
     await send(page, "The capital of France?")
-    line = re.compile(r"^gpt-5.4-mini-2026-03-17 · 1,234 tokens · \d+\.\d s$")
+    line = re.compile(r"^gpt-6-luna-2026-09-22 · 1,234 tokens · \d+\.\d s$")
     await expect(page.locator(".actions span")).to_have_text(line)
     await page.reload()
     await expect(page.locator(".actions span")).to_have_text(line)
@@ -600,6 +600,48 @@ async def test_a_response_that_is_too_long_to_continue_leads_to_its_question(
     await expect(page.get_by_role("alert")).to_contain_text("The conversation is too long.")
     await button(page, "Edit message").click()
     await expect(page.get_by_label("Your message")).to_have_value("Count.")
+
+
+TOO_LONG = {"error": {"message": "Too long", "code": "context_length_exceeded"}}
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        [streams(text_chunks("One, ", finish_reason="length")), responds(400, TOO_LONG)],
+        [streams([*text_chunks("One, ")[:1], TOO_LONG])],
+    ],
+    ids=["when it continues", "mid-stream"],
+)
+async def test_a_response_continues_without_the_oldest_messages(
+    page: Page, site: str, model_server: ModelServer, fails: list[Behaviour]
+) -> None:
+    model_server.respond_with(streams(text_chunks("Hello.")), *fails, streams(text_chunks("two.")))
+    await page.goto(f"{site}/chat")
+    await send(page, "Hi.")
+    await completed(page)
+    await send(page, "Count.")
+    if len(fails) > 1:
+        await button(page, "Continue").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The conversation is too long.")
+    await page.reload()
+    await button(page, "Continue without the oldest messages").click()
+    await expect(responses(page).last).to_have_text("One, two.")
+    assert sent(model_server) == [("user", "Count."), ("assistant", "One, "), CONTINUE]
+
+
+async def test_a_failed_regenerate_is_repeated_without_the_oldest_messages(
+    page: Page, site: str, model_server: ModelServer
+) -> None:
+    model_server.respond_with(echoes, echoes, responds(400, TOO_LONG), streams(text_chunks("Another.")))
+    await page.goto(f"{site}/chat")
+    for text in ("One", "Two"):
+        await send(page, text)
+        await completed(page)
+    await button(page, "Regenerate").click()
+    await button(page, "Continue without the oldest messages").click()
+    await expect(responses(page).last).to_have_text("Another.")
+    assert sent(model_server) == [("user", "Two")]
 
 
 REASONING = {

@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import AsyncGenerator, Iterator
+from itertools import product
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from local.settings import APP_DIR
-from testing.behaviours import streams
+from testing.behaviours import responds, streams
 from testing.chat_completions import text_chunks
 from testing.model_server import ModelServer
 from tests.browser import axe
@@ -187,20 +187,46 @@ async def test_long_lines_scroll_in_their_example(browser: Browser, site: str, w
     await page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("forced_colors", ["none", "active"])
-async def test_axe_finds_nothing(
-    browser: Browser, site: str, scheme: Literal["light", "dark"], forced_colors: Literal["none", "active"]
-) -> None:
+@pytest.fixture(params=product(["light", "dark"], ["none", "active"]), ids="-".join)
+async def coloured_page(browser: Browser, request: pytest.FixtureRequest) -> AsyncGenerator[Page]:
+    """A page in light or dark colours, its own or the system's."""
+    scheme, forced_colors = request.param
     # A button that changes its colours gradually would have too little contrast for a moment.
     page = await browser.new_page(color_scheme=scheme, forced_colors=forced_colors, reduced_motion="reduce")
+    yield page
+    await page.close()
+
+
+async def test_axe_finds_nothing_in_the_document(coloured_page: Page, site: str) -> None:
+    page = coloured_page
+    chat = await open_operation(page, site)
+    await chat.get_by_role("tab", name="Schema").first.click()
+    await axe.check(page, "the schema of a request")
+    await page.reload()
+    await expect(page.locator(".opblock").first).to_be_visible()
+    await axe.check(page, "the routes")
+    await page.get_by_role("button", name="Schemas").click()
+    await page.get_by_role("button", name="Expand all").nth(1).click()
+    await expect(page.get_by_text("≥ 1 items")).to_be_visible()
+    await axe.check(page, "a schema")
+
+
+async def test_axe_finds_nothing_in_a_request(coloured_page: Page, site: str, model_server: ModelServer) -> None:
+    page = coloured_page
     chat = await open_operation(page, site)
     await operation(page, "/api/v1/chat/completions").locator(".opblock-summary-control").click()
     await axe.check(page, "two routes")
     await execute(page, chat)
     await expect(chat.locator(".live-responses-table")).to_be_visible()
     await axe.check(page, "a response")
+    model_server.respond_with(responds(400, {"error": {"message": "No."}}))
+    await execute(page, chat)
+    await expect(chat.locator(".live-responses-table")).to_contain_text("No.")
+    await axe.check(page, "an error")
     await page.get_by_role("button", name="Authorize", exact=True).click()
     await expect(page.get_by_role("dialog")).to_be_visible()
     await axe.check(page, "the dialog")
-    await page.close()
+    await page.keyboard.type("a-key")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Remove authorization")).to_be_visible()
+    await axe.check(page, "an entered key")

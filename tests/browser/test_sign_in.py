@@ -6,7 +6,8 @@ from typing import Literal
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from testing.behaviours import echoes
+from testing.behaviours import echoes, streams
+from testing.chat_completions import text_chunks
 from testing.client import Configure, Logged, Service
 from testing.model_server import ModelServer
 from tests.browser import axe
@@ -85,6 +86,28 @@ async def test_an_expired_session_leads_to_signing_in_again(
         await page.reload()
         await expect(responses(page)).to_have_text(["First", "Second"])
         assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_response_continues_after_an_expired_session(
+    page: Page, proxy: SignInProxy, model: ModelServer, *, stored: bool
+) -> None:
+    if not stored:
+        await page.add_init_script(STORES_NOTHING)
+    model.respond_with(streams(text_chunks("One, ", finish_reason="length")), streams(text_chunks("two.")))
+    await page.goto(f"{proxy.url}/api/chat")
+    await send(page, "Count.")
+    await expect(button(page, "Continue")).to_be_visible()
+    proxy.expire()
+    await button(page, "Continue").click()
+    if stored:
+        await button(page, "Sign in").click()
+    else:
+        async with page.context.expect_page() as opened:
+            await button(page, "Sign in").click()
+        await expect((await opened.value).locator("#person")).to_have_text(ALICE.name)
+        await button(page, "Continue").click()
+    await expect(responses(page)).to_have_text("One, two.")
 
 
 async def test_an_expired_session_does_not_lose_a_conversation_that_is_not_stored(page: Page, proxy: SignInProxy) -> None:

@@ -45,7 +45,7 @@ async def test_example_prints_the_completion(service: Service, model: ModelServe
     model.respond_with(streams(chunks))
     status, output, errors = await run(name, service.url)
     assert status == 0, errors
-    assert output.rstrip("\n") == "The capital is Paris – 巴黎 🗼."
+    assert output == "The capital is Paris – 巴黎 🗼.\n"
 
 
 FAULTS: dict[str, tuple[Behaviour, str]] = {

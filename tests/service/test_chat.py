@@ -127,7 +127,7 @@ async def test_log_has_one_line_per_request(service: Service, model: ModelServer
         "gen_ai.request.stream": stream,
         "openai.api.type": "chat_completions",
         "gen_ai.response.id": "chatcmpl-1" if stream else "chatcmpl-2",
-        "gen_ai.response.model": "gpt-5.4-mini-2026-03-17",
+        "gen_ai.response.model": "gpt-6-luna-2026-09-22",
         "gen_ai.response.finish_reasons": ["stop"],
         **USAGE_IN_LOG,
         **({"chunks": len(OPENAI)} if stream else {}),

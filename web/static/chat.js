@@ -72,7 +72,7 @@ if (!isPhone) question.focus({ preventScroll: true });
 if (keyInAddress && functionKey.get() !== keyInAddress) confirmKey();
 if (resuming.get()) {
   resuming.remove();
-  regenerate();
+  repeat();
 }
 
 for (const example of at("examples").children) {
@@ -178,8 +178,9 @@ async function receive(reply, toSend, remedy, focused) {
   } catch (error) {
     const isExpected = error instanceof ServiceError;
     const action = error.action === "shorten" && !conversation.hasOlder ? "edit" : (error.action ?? remedy);
+    const isPart = Boolean(reply.content);
     if (abort.signal.aborted) note = { text: abort.signal.reason, action };
-    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action };
+    else note = { text: isExpected ? error.message : "An error occurred on this page.", failed: true, action, isPart };
     if (!abort.signal.aborted && !isExpected) console.error(error);
     abort.abort(); // nothing more is read
   }
@@ -207,9 +208,15 @@ function regenerate() {
   complete(focused, previous?.content ? previous : undefined);
 }
 
+/** Requests again what the last request was for. */
+function repeat() {
+  if (conversation.last?.note?.isPart) resume();
+  else regenerate();
+}
+
 function shorten() {
   conversation.dropOldest();
-  regenerate();
+  repeat();
 }
 
 /** Signs in, in another tab if this browser can't store the conversation. */
@@ -219,7 +226,8 @@ function signIn() {
     location.reload();
   } else {
     open(location.pathname, "_blank", "noopener");
-    conversation.last.note.action = "regenerate";
+    const { note } = conversation.last;
+    note.action = note.isPart ? "resume" : "regenerate";
     refresh();
   }
 }

@@ -8,7 +8,8 @@ const earlier = storedItem("localStorage", "chat.conversation"); // what earlier
 
 /**
  * A message has a `role` and `content`, a response also `reasoning`, `model`, `tokens`, `seconds`, a `note` if it did not end
- * normally, `{ text, failed, action }`, and while it arrives the `previous` response, which it replaces.
+ * normally, `{ text, failed, action, isPart }`, and while it arrives the `previous` response, which it replaces. With `isPart`
+ * the content is the first part of what was requested.
  */
 export class Conversation {
   messages = [];

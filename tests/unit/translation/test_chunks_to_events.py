@@ -69,7 +69,7 @@ def test_text_has_the_events_of_openais_api() -> None:
         "output_item.done",
         "completed",
     ]
-    assert events[-1]["response"]["model"] == "gpt-5.4-mini-2026-03-17"
+    assert events[-1]["response"]["model"] == "gpt-6-luna-2026-09-22"
     assert events[-1]["response"]["output"][0]["content"] == [text_part("The capital is Paris.")]
 
 

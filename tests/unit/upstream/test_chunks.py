@@ -172,4 +172,4 @@ def test_metadata_is_that_of_the_last_chunks() -> None:
     metadata = decoder.end()
     assert (metadata.input_tokens, metadata.output_tokens) == (25, 3)
     assert metadata.finish_reasons == ["stop"]
-    assert metadata.model == "gpt-5.4-mini-2026-03-17"
+    assert metadata.model == "gpt-6-luna-2026-09-22"
