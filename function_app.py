@@ -64,19 +64,19 @@ async def models(req: Request) -> Response:
 
 
 @app.route(route="v1/models/{*id}", methods=["GET"], auth_level=api_key_auth_level)
-def model(req: Request) -> Response:
+async def model(req: Request) -> Response:
     """The model, in OpenAI's format."""
     return get_model(req, req.path_params["id"])
 
 
 @app.route(route="v1/{*path}", auth_level=api_key_auth_level)
-def unknown_v1_route(req: Request) -> Response:
+async def unknown_v1_route(req: Request) -> Response:
     """OpenAI's error for every other route of its API."""
     return unknown_url(req)
 
 
 @app.route(route="health", methods=["GET"], auth_level=ANONYMOUS)
-def health(req: Request) -> Response:  # noqa: ARG001 - the worker passes the request
+async def health(req: Request) -> Response:  # noqa: ARG001 - the worker passes the request
     """Whether the settings are valid."""
     return health_response()
 

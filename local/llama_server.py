@@ -9,6 +9,7 @@ import xllamacpp
 _SLOTS = 24
 _CONTEXT_TOKENS = 8192  # which all slots share
 _MAX_COMPLETION_TOKENS = 1024
+_REPETITION_PENALTY = 0.8  # of whole phrases: with other system prompts than the default, small models repeat themselves
 _WARNINGS = 2
 
 
@@ -25,6 +26,8 @@ def main(path: Path, port: int, key: str) -> None:
     params.n_ctx = _CONTEXT_TOKENS
     params.n_predict = _MAX_COMPLETION_TOKENS
     params.sampling.temp = 0.0
+    params.sampling.dry_multiplier = _REPETITION_PENALTY
+    params.sampling.dry_penalty_last_n = _MAX_COMPLETION_TOKENS
     params.verbosity = _WARNINGS
     try:
         _server = xllamacpp.Server(params)

@@ -1,15 +1,32 @@
 """The format of `/api/chat`: OpenAI's chunks as received, streamed as NDJSON or as server-sent events."""
 
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints
+
 from chat.completion_request import CompletionRequest
 from chat.errors import ChatError
 from chat.formats.framing import lines_or_events
-from chat.formats.validation import Conversation, validate
+from chat.formats.validation import validate
 from chat.formats.wire_format import openai_error
 
 
-class ChatRequest(Conversation):
-    """The body of `POST /api/chat`."""
+class Message(BaseModel):
+    """One message of the conversation. No other role is accepted: the system prompt is the service's own."""
 
+    model_config = ConfigDict(strict=True)
+
+    content: Annotated[str, StringConstraints(min_length=1)]
+    role: Literal["user", "assistant"] = "user"
+
+
+class ChatRequest(BaseModel):
+    """The body of `POST /api/chat`. Other fields are ignored: OpenAI's clients send more."""
+
+    model_config = ConfigDict(strict=True)
+
+    # A body has room for millions of messages: the first that is invalid is enough.
+    messages: Annotated[list[Message], Field(min_length=1), FailFast()]
     stream: bool = True
 
 

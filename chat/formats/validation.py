@@ -1,9 +1,9 @@
-"""The validation of a request's body, for every format, and the conversation of the simple ones."""
+"""The validation of a request's body, for every format."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from chat.errors import InvalidRequest, field_path
 from chat.json_scan import replace_lone_surrogates
@@ -27,24 +27,6 @@ def _check_string_or_object(value: object) -> object:
 
 type Object = dict[str, Any]
 type StringOrObject = Annotated[Any, AfterValidator(_check_string_or_object)]
-
-
-class Message(BaseModel):
-    """One message of the conversation. No other role is accepted: the system prompt is the service's own."""
-
-    model_config = ConfigDict(strict=True)
-
-    content: Annotated[str, StringConstraints(min_length=1)]
-    role: Literal["user", "assistant"] = "user"
-
-
-class Conversation(BaseModel):
-    """The fields of every request. Others are ignored: OpenAI's clients send more."""
-
-    model_config = ConfigDict(strict=True)
-
-    # A body has room for millions of messages: the first that is invalid is enough.
-    messages: Annotated[list[Message], Field(min_length=1), FailFast()]
 
 
 def validate[T: BaseModel](
