@@ -25,7 +25,7 @@ run: .venv/run ## serve on this machine [PORT=7072] [MODEL=file.gguf]
 routes: .venv/run ## list the methods and routes of the functions
 	@$(PYTHON) -m local.functions
 
-test: .venv/run .venv/test .venv/browser ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
+test: .venv/run .venv/test .venv/browser .venv/azurite ## all tests, with the branch coverage of chat/, or some [ARGS="tests/unit -k sse"]
 	@$(PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
 check: lint .venv/run .venv/test ## lint and the fast tests, in about a minute
@@ -84,10 +84,15 @@ lock: .venv/lint ## pin the newest versions of what pyproject.toml names
 	$(LOCK) local/uv.in --output-file local/uv.txt
 
 clean: ## remove what the targets created
-	rm -rf .venv .venv-uv .venv-clients .venv-litellm tests/clients/node_modules .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-uv .venv-clients .venv-litellm tests/clients/node_modules testing/azurite/node_modules .venv-setup.log .scan.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/run .venv/test .venv/lint: .venv/%: requirements-dev.txt local/setup.sh
 	@sh local/setup.sh $*
 
 .venv/browser: .venv/test local/browser.sh
 	@sh local/browser.sh
+
+.venv/azurite: testing/azurite/package-lock.json
+	@echo "Setting up: Azurite, for the tests of budgets (40 MB to download, 360 MB on disk) …"
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix testing/azurite
+	@mkdir -p .venv && touch .venv/azurite

@@ -8,6 +8,7 @@ ChatError
 │   └── UnsupportedMediaType    415  the request's body is not JSON, or has a content encoding
 ├── AuthenticationError         401  the API key is missing or invalid
 ├── RateLimited                 429  the model server's rate limit is exceeded
+│   └── BudgetUsedUp                 a budget of tokens is used up
 ├── ConfigurationError          500  a setting is missing or invalid
 ├── InternalError               500  a bug in the service
 ├── UpstreamError               502  the model server failed or rejected this service; 503 with its `Retry-After`
@@ -26,7 +27,7 @@ class ChatError(Exception):
     """An error as the client sees it: base class of all those above.
 
     `message`, `type`, `code` and `param` are sent to the client; `retry_after` is in seconds. `reason` is for the operator's
-    log, and on a developer's own machine for the client too. `headers` are the model server's headers for the client.
+    log, and on a developer's own machine for the client too. `headers` are further headers for the client.
     """
 
     status: int
@@ -98,6 +99,14 @@ class RateLimited(ChatError):
 
     status = 429
     type = "rate_limit_error"
+
+
+class BudgetUsedUp(RateLimited):
+    """A budget of tokens is used up. Clients do not retry by themselves: it is renewed at midnight."""
+
+    def __init__(self, message: str, *, retry_after: int, reason: str) -> None:
+        super().__init__(message, code="insufficient_quota", retry_after=retry_after, reason=reason)
+        self.headers = {"x-should-retry": "false"}
 
 
 class ConfigurationError(ChatError):

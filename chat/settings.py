@@ -135,7 +135,18 @@ class Settings(BaseSettings):
         None, description="`name=key` pairs, separated by commas; each key at least 20 characters"
     )
     chat_auth_level: Literal["function", "anonymous"] = Field("function", description="`function` or `anonymous`")
+    chat_daily_tokens: PositiveInt | None = Field(None, description="budget of tokens per day, UTC, of the service")
+    chat_daily_tokens_per_client: PositiveInt | None = Field(
+        None, description="the same of each API key and each signed-in person; all other clients share one"
+    )
+    chat_budget_storage_endpoint: Url | None = Field(
+        None,
+        description="`https://NAME.table.core.windows.net`, where all workers count; without it, each counts by itself",
+    )
 
+    chat_budget_storage_key: Key | None = Field(
+        None, exclude=True, description="the storage account's key, for Azurite; without it the app's identity is used"
+    )
     azure_functions_environment: str | None = Field(
         None, exclude=True, description="`Development` on a developer's own machine: set by Core Tools and `make run`"
     )

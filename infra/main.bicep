@@ -101,6 +101,12 @@ param chatMaxMessages string = ''
 @description('Bytes per request body.')
 param chatMaxRequestBytes string = ''
 
+@description('Budget of tokens per day of the whole service; empty for none.')
+param chatDailyTokens string = ''
+
+@description('Budget of tokens per day of each API key and each signed-in person; empty for none.')
+param chatDailyTokensPerClient string = ''
+
 // ── access ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 @description('function: requests need a function key. anonymous: the app is open to everyone who can reach it.')
@@ -187,6 +193,7 @@ var authLevel = empty(signInClientId) ? chatAuthLevel : 'anonymous'
 var hasNetwork = networkAccess != 'public'
 var azureOpenAiKey = modelSource == 'endpoint' ? azureOpenAiApiKey : ''
 var openAiKey = modelSource == 'openai' ? openAiApiKey : ''
+var hasTokenBudget = !empty(chatDailyTokens) || !empty(chatDailyTokensPerClient)
 var hasSecrets = !empty(azureOpenAiKey) || !empty(openAiKey) || !empty(chatApiKeys)
 // int() fails and quotes its argument. fail() would be the function for this, but the scanner of `make scan` cannot parse it.
 var alwaysReadyFits = alwaysReadyInstances <= maximumInstances
@@ -270,6 +277,15 @@ module storage 'app/storage.bicep' = {
   }
 }
 
+module tokenBudgets 'app/token-budgets.bicep' = if (hasTokenBudget) {
+  scope: group
+  params: {
+    storageName: storageName
+    appPrincipalId: identity.outputs.principalId
+  }
+  dependsOn: [storage]
+}
+
 module newModel 'app/model.bicep' = if (modelSource == 'new') {
   scope: group
   params: {
@@ -333,6 +349,20 @@ module storageEndpoint 'app/private-endpoint.bicep' = if (hasNetwork) {
     serviceId: storage.outputs.id
     subresource: 'blob'
     zoneNames: ['privatelink.blob.${environment().suffixes.storage}']
+    networkId: network!.outputs.id
+    subnetId: network!.outputs.endpointSubnetId
+  }
+}
+
+module tableEndpoint 'app/private-endpoint.bicep' = if (hasNetwork && hasTokenBudget) {
+  scope: group
+  params: {
+    name: 'pe-table-${token}'
+    location: location
+    tags: tags
+    serviceId: storage.outputs.id
+    subresource: 'table'
+    zoneNames: ['privatelink.table.${environment().suffixes.storage}']
     networkId: network!.outputs.id
     subnetId: network!.outputs.endpointSubnetId
   }
@@ -428,12 +458,15 @@ module functionApp 'app/function-app.bicep' = {
       { name: 'CHAT_TIMEOUT', value: chatTimeout }
       { name: 'CHAT_MAX_MESSAGES', value: chatMaxMessages }
       { name: 'CHAT_MAX_REQUEST_BYTES', value: chatMaxRequestBytes }
+      { name: 'CHAT_DAILY_TOKENS', value: chatDailyTokens }
+      { name: 'CHAT_DAILY_TOKENS_PER_CLIENT', value: chatDailyTokensPerClient }
+      { name: 'CHAT_BUDGET_STORAGE_ENDPOINT', value: hasTokenBudget ? storage.outputs.tableEndpoint : '' }
       { name: 'CHAT_AUTH_LEVEL', value: authLevel }
       { name: 'CHAT_API_KEYS', value: empty(chatApiKeys) ? '' : vault!.outputs.chatApiKeysReference }
     ]
   }
   // The host reads storage and the secrets as soon as the app exists.
-  dependsOn: [storageEndpoint, modelEndpoint, vaultEndpoint]
+  dependsOn: [storageEndpoint, tableEndpoint, modelEndpoint, vaultEndpoint]
 }
 
 module signIn 'app/sign-in.bicep' = if (!empty(signInClientId)) {

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from chat.api.token_count import get_budgets
 from chat.settings import Settings, get_settings
 from chat.telemetry.log_writer import flush
 from chat.upstream.capabilities import capabilities
@@ -73,6 +74,7 @@ async def configure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[.
         get_client.cache_clear()
         get_settings.cache_clear()
         capabilities.cache_clear()
+        get_budgets.cache_clear()
 
     def configure(**environment: str) -> None:
         forget()

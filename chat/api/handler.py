@@ -13,6 +13,7 @@ from chat.api.auth import authenticate, signed_in_id
 from chat.api.body import discard_body, read_body
 from chat.api.disconnect import DisconnectWatcher
 from chat.api.response_writer import ResponseWriter, error_headers
+from chat.api.token_count import TokenCount, client_name
 from chat.api.upstream_request import AnyCompletion, UpstreamRequest, make_upstream_request, open_completion
 from chat.errors import ChatError, InvalidResponse
 from chat.formats.wire_format import WireFormat
@@ -54,15 +55,18 @@ async def _handle(
         settings = get_settings()
         api_key_name = authenticate(request.headers, settings.api_keys) if takes_api_key else None
         # Routes that require API keys are excluded from the sign-in: the header may be the client's own.
-        log.set_client(api_key_name, None if api_key_name else signed_in_id(request.headers))
+        person_id = None if api_key_name else signed_in_id(request.headers)
+        log.set_client(api_key_name, person_id)
         body = await read_body(request, settings.chat_max_request_bytes, settings.chat_timeout)
         body_received = True
         upstream_request, stream = _parse_request(body, wire_format, settings, log)
         del body  # only the encoded request is held from here on
         async with (
+            TokenCount(request.app, client_name(api_key_name, person_id), upstream_request.body, settings, log) as count,
             DisconnectWatcher(request.receive, writer, settings.chat_timeout) as watcher,
             open_completion(upstream_request, settings, client_retries=wire_format.client_retries) as completion,
         ):
+            count.completion = completion
             if stream:
                 await _send_stream(completion, wire_format, writer, watcher, log)
             else:

@@ -63,6 +63,11 @@ class TranslatedCompletion:
         """How many chunks or events have been read."""
         return self._completion.chunk_count
 
+    @property
+    def received_bytes(self) -> int:
+        """How much of the response's body has been read."""
+        return self._completion.received_bytes
+
     async def read(self) -> list[bytes]:
         """Returns the next chunks or events, none at the end; raises what `Completion.read` raises."""
         if self._error:

@@ -83,6 +83,14 @@ class RequestLog:
             frames = traceback.format_tb(error.__cause__.__traceback__)
             write_error(f"{error.reason}\n{''.join(frames)}")
 
+    def set_counted(self, tokens: int, settings: Settings) -> None:
+        """Records what the request counts against the budgets of tokens, and these."""
+        self._attributes |= {
+            "budget.tokens": tokens,
+            "budget.service": settings.chat_daily_tokens,
+            "budget.client": settings.chat_daily_tokens_per_client,
+        }
+
     def set_chunk_count(self, count: int) -> None:
         """Records how many chunks have been received."""
         self._attributes["chunks"] = count

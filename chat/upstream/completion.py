@@ -36,13 +36,17 @@ class _ResponseStream(AsyncStream[object]):
 
 
 class Completion:
-    """A completion whose response has begun. `metadata` is complete at its end; `headers` are for the client."""
+    """A completion whose response has begun. `metadata` is complete at its end; `headers` are for the client.
+
+    `received_bytes` is how much of the response's body has been read.
+    """
 
     def __init__(
         self, api: Api, headers: dict[str, str], read: Callable[[], Awaitable[bytes]], idle_timeout: IdleTimeout
     ) -> None:
         self.metadata = Metadata()
         self.headers = headers
+        self.received_bytes = 0
         self._api = api
         self._read = read
         self._idle_timeout = idle_timeout
@@ -66,6 +70,7 @@ class Completion:
             if decoder.error:
                 raise decoder.error
             received = await self._read()
+            self.received_bytes += len(received)
             if not self._begun and received.strip():
                 self._begun = True
                 if received.lstrip().startswith(b"{"):  # not server-sent events: the server ignores `stream`
@@ -93,6 +98,7 @@ class Completion:
         received = bytearray(begin)
         while data := await self._read():
             received += data
+            self.received_bytes += len(data)
             if len(received) > _MAX_COMPLETION_BYTES:
                 raise InvalidResponse(f"a completion of more than {_MAX_COMPLETION_BYTES} bytes")
         return bytes(received)

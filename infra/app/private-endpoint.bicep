@@ -5,7 +5,7 @@ param location string
 param tags object
 param serviceId string
 
-@description('Subresource to connect to: blob, account, vault or sites.')
+@description('Subresource to connect to: blob, table, account, vault or sites.')
 param subresource string
 
 @description('Private DNS zones of the service.')

@@ -79,3 +79,4 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 
 output id string = account.id
 output packageContainer string = packageContainer
+output tableEndpoint string = account.properties.primaryEndpoints.table

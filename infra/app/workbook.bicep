@@ -39,7 +39,12 @@ var panels = [
     query: loadTextContent('../queries/cost.kql')
   }
   {
-    title: 'Tokens and cost per day and API key'
+    title: 'Tokens counted against the budget, per day'
+    visualization: 'table'
+    query: loadTextContent('../queries/budget.kql')
+  }
+  {
+    title: 'Tokens and cost per day and API key or person'
     visualization: 'table'
     query: loadTextContent('../queries/keys.kql')
   }

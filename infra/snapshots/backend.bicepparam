@@ -12,6 +12,7 @@ param azureOpenAiSku = 'GlobalStandard'
 param azureOpenAiCapacity = 30
 param azureOpenAiChatDeployment = 'chat'
 param assignDeveloperRole = true
+param chatDailyTokensPerClient = '100000'
 param chatAuthLevel = 'function'
 param chatApiKeys = 'alice=0123456789abcdefghij'
 param networkAccess = 'backend'

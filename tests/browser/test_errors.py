@@ -1,11 +1,16 @@
 """Errors on the chat page, and what helps with each."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from chat.api.response_writer import error_headers
+from chat.budgets.daily_counts import DailyCounts
+from chat.errors import BudgetUsedUp
+from chat.formats.wire_format import openai_error
 from testing.behaviours import echoes, never_responds, responds, stalls_after, streams
 from testing.chat_completions import TOOL_CALL, chunk, event, text_chunks
 from testing.model_server import Behaviour, Exchange, ModelServer
@@ -21,6 +26,7 @@ INTERRUPTED = streams([*text_chunks("So far, ", "so good")[:-1], {"error": {"mes
         (REJECTED, "A reason of the model server."),
         (responds(429, {}, retry_after="12"), "Try again in 12 seconds."),
         (responds(503, {}, retry_after="1800"), "Try again in 30 minutes."),
+        (responds(429, {}, retry_after="10800"), "Try again in 3 hours."),
     ],
 )
 async def test_an_error_is_a_sentence_with_a_way_to_try_again(
@@ -33,6 +39,24 @@ async def test_an_error_is_a_sentence_with_a_way_to_try_again(
     await button(page, "Try again").click()
     await expect(responses(page)).to_have_text("Here I am.")
     await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_used_up_budget_says_when_it_is_renewed(page: Page, site: str) -> None:
+    budget = DailyCounts(None, 0)
+    with pytest.raises(BudgetUsedUp) as error:
+        budget.admit("anyone", datetime(2026, 11, 27, 20, 30, tzinfo=UTC))
+
+    async def respond(route: Route) -> None:
+        headers = error_headers(error.value)
+        await route.fulfill(status=429, headers=headers, content_type="application/json", body=openai_error(error.value))
+
+    await page.goto(f"{site}/chat")
+    await page.route("**/api/chat", respond)
+    await send(page, "Hello")
+    await expect(page.get_by_role("alert").locator("p")).to_have_text(
+        "Your budget of tokens for today is used up. It is renewed at midnight UTC, 2026-11-28T00:00:00Z. "
+        "Try again in 4 hours."
+    )
 
 
 async def test_an_error_mid_stream_keeps_what_had_arrived(page: Page, site: str, model_server: ModelServer) -> None:

@@ -26,12 +26,14 @@ def _logged() -> list[dict[str, object]]:
     """A line of each outcome, with everything that may be known of a request."""
     collector = _Collector()
     logger.addHandler(collector)
+    settings = Settings(openai_api_key=SecretStr("k"), chat_daily_tokens=2, chat_daily_tokens_per_client=1)
     for outcome in ("completed", "failed", "disconnected"):
         log = RequestLog("an-id", "chat", f"00-{'a' * 32}-{'b' * 16}-01")
         log.set_client("alice", "00000000-0000-0000-0000-000000000001")
-        log.set_request(Settings(openai_api_key=SecretStr("k")), CompletionRequest([], stream=True))
+        log.set_request(settings, CompletionRequest([], stream=True))
         log.set_first_chunk()
         log.set_chunk_count(1)
+        log.set_counted(1, settings)
         if outcome == "completed":
             log.set_completed(Metadata("chatcmpl-1", "m", ["stop"], 1, 1, 1, 1))
         elif outcome == "failed":

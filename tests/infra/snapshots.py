@@ -26,7 +26,7 @@ _KEYS = {"CHAT_API_KEYS": "alice=0123456789abcdefghij"}
 
 DEPLOYMENTS: dict[str, dict[str, str]] = {
     "default": _AZD,
-    "backend": _AZD | _KEYS | {"NETWORK_ACCESS": "backend"},
+    "backend": _AZD | _KEYS | {"NETWORK_ACCESS": "backend", "CHAT_DAILY_TOKENS_PER_CLIENT": "100000"},
     "private": _AZD | {"NETWORK_ACCESS": "private", "ASSIGN_DEVELOPER_ROLE": "false", "OPENAI_API_KEY": "of-another-source"},
     "existing": _AZD | _EXISTING | {"NETWORK_ACCESS": "backend"},
     "existing-in-a-pipeline": _AZD | _EXISTING | {"AZURE_PRINCIPAL_TYPE": "ServicePrincipal"},
@@ -61,6 +61,8 @@ DEPLOYMENTS: dict[str, dict[str, str]] = {
         "CHAT_TIMEOUT": "30",
         "CHAT_MAX_MESSAGES": "7",
         "CHAT_MAX_REQUEST_BYTES": "4096",
+        "CHAT_DAILY_TOKENS": "5000000",
+        "CHAT_DAILY_TOKENS_PER_CLIENT": "200000",
         "CHAT_AUTH_LEVEL": "anonymous",
         "CORS_ALLOWED_ORIGINS": "https://a.example, https://b.example",
         "ALERT_EMAIL": "operator@example.com",

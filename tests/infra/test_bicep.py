@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chat.budgets.table_storage import TABLE
 from chat.settings import Settings
 from local.settings import APP_DIR
 from tests.infra.snapshots import DEPLOYMENTS
@@ -201,6 +202,7 @@ def test_each_role_is_the_one_for_its_resource(deployed: Deployment) -> None:
         name = ROLES[role["properties"]["roleDefinitionId"].rpartition("/")[2]]
         kinds = {
             "Storage Blob Data Owner": "Microsoft.Storage/storageAccounts",
+            "Storage Table Data Contributor": "Microsoft.Storage/storageAccounts/[^/]+/tableServices/default/tables",
             "Monitoring Metrics Publisher": "Microsoft.Insights/components",
             "Cognitive Services OpenAI User": "Microsoft.CognitiveServices/accounts",
             "Cognitive Services User": "Microsoft.CognitiveServices/accounts",
@@ -228,13 +230,39 @@ def granted(name: str) -> set[tuple[str, str]]:
         ("existing", {("app", "Cognitive Services OpenAI User"), ("developer", "Cognitive Services OpenAI User")}),
         ("private", {("app", "Cognitive Services OpenAI User")}),
         ("existing-in-a-pipeline", {("app", "Cognitive Services OpenAI User")}),
-        ("tuned", {("app", "Cognitive Services User"), ("developer", "Cognitive Services User")}),
+        (
+            "tuned",
+            {
+                ("app", "Cognitive Services User"),
+                ("developer", "Cognitive Services User"),
+                ("app", "Storage Table Data Contributor"),
+            },
+        ),
         ("endpoint", {("app", "Key Vault Secrets User")}),
         ("openai", {("app", "Key Vault Secrets User")}),
     ],
 )
 def test_roles_by_model_source(name: str, more: set[tuple[str, str]]) -> None:
     assert granted(name) == {("app", "Storage Blob Data Owner"), ("app", "Monitoring Metrics Publisher")} | more
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_only_budgets_of_tokens_have_a_table_with_a_role_and_a_private_endpoint(name: str) -> None:
+    deployed = deployment(name)
+    has_budget = any(setting.startswith("CHAT_DAILY_TOKENS") for setting in DEPLOYMENTS[name])
+    tables = of_type(deployed, "Microsoft.Storage/storageAccounts/tableServices/tables")
+    assert [table["name"].rpartition("/")[2] for table in tables] == [TABLE] * has_budget
+    roles = [
+        role
+        for role in of_type(deployed, "Microsoft.Authorization/roleAssignments")
+        if ROLES[role["properties"]["roleDefinitionId"].rpartition("/")[2]] == "Storage Table Data Contributor"
+    ]
+    assert [scope(role) for role in roles] == [table["id"] for table in tables]
+    endpoints = [
+        endpoint for endpoint in of_type(deployed, "Microsoft.Network/privateEndpoints") if "pe-table" in endpoint["name"]
+    ]
+    assert len(endpoints) == (has_budget and NETWORKS[name] != "public")
+    assert bool(app_settings(deployed)["CHAT_BUDGET_STORAGE_ENDPOINT"]) == has_budget
 
 
 def test_the_name_of_a_role_assignment_contains_its_principal(deployed: Deployment) -> None:
@@ -425,6 +453,7 @@ def test_what_is_closed_to_the_internet_has_a_private_endpoint(name: str) -> Non
 
 ZONES = {
     "blob": ["[format('privatelink.blob.{0}', environment().suffixes.storage)]"],
+    "table": ["[format('privatelink.table.{0}', environment().suffixes.storage)]"],
     "account": [
         "privatelink.cognitiveservices.azure.com",
         "privatelink.openai.azure.com",

@@ -191,8 +191,8 @@ async function pageNeedsSignIn() {
 function waitHint(retryAfter) {
   const seconds = Math.ceil(Number(retryAfter));
   if (!(seconds > 0)) return "";
-  const time = seconds < 120 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
-  return ` Try again ${new Intl.RelativeTimeFormat("en").format(...time)}.`;
+  const [length, unit] = [[3600, "hour"], [60, "minute"]].find(([length]) => seconds >= 2 * length) ?? [1, "second"];
+  return ` Try again ${new Intl.RelativeTimeFormat("en").format(Math.ceil(seconds / length), unit)}.`;
 }
 
 function sentence(text) {

@@ -1,0 +1,95 @@
+"""Counts the tokens of each request against the budgets, if there are any: without one, nothing of them is imported."""
+
+import asyncio
+from functools import cache
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
+
+from chat.api.upstream_request import AnyCompletion
+from chat.errors import UpstreamErrorObject, UpstreamTimeout
+from chat.metadata import Metadata
+from chat.settings import Settings, get_settings
+from chat.telemetry.request_log import RequestLog
+
+if TYPE_CHECKING:
+    from chat.budgets.budgets import Budgets
+
+_MAY_HAVE_BEEN_SENT = (ClientDisconnect, asyncio.CancelledError, UpstreamTimeout)
+"""What ends a request before the model server has responded, while that may be working on it."""
+
+
+def client_name(api_key_name: str | None, person_id: str | None) -> str:
+    """Whose budget counts: that of an API key's name, or of who has signed in. All others are one client."""
+    if api_key_name:
+        return f"key:{api_key_name}"
+    return f"user:{person_id}" if person_id else "function-key"
+
+
+@cache
+def get_budgets(web_app: FastAPI) -> "Budgets | None":
+    """The budgets of this worker, which its web application stops; None if no budget is set."""
+    settings = get_settings()
+    if settings.chat_daily_tokens is None and settings.chat_daily_tokens_per_client is None:
+        return None
+    from chat.api.worker_budgets import make_budgets  # noqa: PLC0415
+
+    budgets = make_budgets(settings)
+    web_app.router.add_event_handler("shutdown", budgets.stop)
+    return budgets
+
+
+class TokenCount:
+    """An async context manager in which a request is sent: admits it, and counts its tokens when it has ended.
+
+    `completion` is to be set when the model server has responded. Raises `BudgetUsedUp`.
+    """
+
+    def __init__(self, web_app: FastAPI, client: str, body: bytes, settings: Settings, log: RequestLog) -> None:
+        self.completion: AnyCompletion | None = None
+        self._budgets = get_budgets(web_app)
+        self._client = client
+        self._body = body
+        self._settings = settings
+        self._log = log
+        self._started = perf_counter()
+
+    async def __aenter__(self) -> Self:
+        if self._budgets:
+            self._budgets.admit(self._client)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._budgets:
+            tokens = self._tokens(exc)
+            self._budgets.add(self._client, tokens)
+            self._log.set_counted(tokens, self._settings)
+
+    def _tokens(self, error: BaseException | None) -> int:
+        """The tokens of the request: the model server's own usage, or an estimate for what it has not sent."""
+        if self._is_rejected(error):
+            return 0
+        from chat.budgets.token_estimate import estimate_input, estimate_output  # noqa: PLC0415
+
+        usage, chunks, received_bytes = Metadata(), 0, 0
+        if completion := self.completion:
+            usage, chunks, received_bytes = completion.metadata, completion.chunk_count, completion.received_bytes
+        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+        if input_tokens is None:
+            input_tokens = estimate_input(self._body)
+        if output_tokens is None:
+            # No more than the timeout: the client may have been slow to read.
+            seconds = min(perf_counter() - self._started, self._settings.chat_timeout)
+            output_tokens = estimate_output(chunks, received_bytes, seconds)
+        return input_tokens + output_tokens
+
+    def _is_rejected(self, error: BaseException | None) -> bool:
+        """Whether the model server has responded with an error, or the request was not sent."""
+        if self.completion is None:
+            return not isinstance(error, _MAY_HAVE_BEEN_SENT)
+        return isinstance(error, UpstreamErrorObject) and not self.completion.chunk_count
