@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.types import Message
 
 from chat.api.handler import CompletionResponse
@@ -194,7 +194,7 @@ async def test_client_that_stops_reading_before_the_end_counts_as_disconnected(
 
     configure(OPENAI_BASE_URL=model.url, CHAT_TIMEOUT="0.2")
     model.respond_with(behaviour)
-    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")], "app": FastAPI()}
     context = SimpleNamespace(invocation_id="an-id", function_name="chat", trace_context=SimpleNamespace(trace_parent=None))
     response = CompletionResponse(Request(scope, receive), NdjsonFormat(""), cast("func.Context", context))
     async with asyncio.timeout(10):
