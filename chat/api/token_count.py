@@ -6,6 +6,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import openai
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 
@@ -17,6 +18,7 @@ from chat.telemetry.request_log import RequestLog
 
 if TYPE_CHECKING:
     from chat.budgets.budgets import Budgets
+    from chat.budgets.daily_counts import Count
 
 _MAY_HAVE_BEEN_SENT = (ClientDisconnect, asyncio.CancelledError, UpstreamTimeout)
 """What ends a request before the model server has responded, while that may be working on it."""
@@ -43,9 +45,11 @@ def get_budgets(web_app: FastAPI) -> "Budgets | None":
 
 
 class TokenCount:
-    """An async context manager in which a request is sent: admits it, and counts its tokens when it has ended.
+    """An async context manager in which a request is sent: admits it, and counts its tokens.
 
-    `completion` is to be set when the model server has responded. Raises `BudgetUsedUp`.
+    Those of the input are estimated and count at once, so that many requests at the same time do not use what others may
+    use; the count is corrected when the request has ended. `completion` is to be set when the model server has responded.
+    Raises `BudgetUsedUp`.
     """
 
     def __init__(self, web_app: FastAPI, client: str, body: bytes, settings: Settings, log: RequestLog) -> None:
@@ -56,10 +60,15 @@ class TokenCount:
         self._settings = settings
         self._log = log
         self._started = perf_counter()
+        self._input_tokens = 0
+        self._counts: list[Count] = []
 
     async def __aenter__(self) -> Self:
         if self._budgets:
-            self._budgets.admit(self._client)
+            from chat.budgets.token_estimate import estimate_input  # noqa: PLC0415
+
+            self._input_tokens = estimate_input(self._body)
+            self._counts = self._budgets.admit(self._client, self._input_tokens)
         return self
 
     async def __aexit__(
@@ -67,29 +76,39 @@ class TokenCount:
     ) -> None:
         if self._budgets:
             tokens = self._tokens(exc)
-            self._budgets.add(self._client, tokens)
+            self._budgets.add(self._counts, tokens - self._input_tokens)
             self._log.set_counted(tokens, self._settings)
 
     def _tokens(self, error: BaseException | None) -> int:
         """The tokens of the request: the model server's own usage, or an estimate for what it has not sent."""
         if self._is_rejected(error):
             return 0
-        from chat.budgets.token_estimate import estimate_input, estimate_output  # noqa: PLC0415
+        from chat.budgets.token_estimate import estimate_output  # noqa: PLC0415
 
         usage, chunks, received_bytes = Metadata(), 0, 0
         if completion := self.completion:
             usage, chunks, received_bytes = completion.metadata, completion.chunk_count, completion.received_bytes
         input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
-        if input_tokens is None:
-            input_tokens = estimate_input(self._body)
+        if not input_tokens:  # each request has some: 0 stands for an unknown number
+            input_tokens, output_tokens = self._input_tokens, output_tokens or None
         if output_tokens is None:
             # No more than the timeout: the client may have been slow to read.
             seconds = min(perf_counter() - self._started, self._settings.chat_timeout)
             output_tokens = estimate_output(chunks, received_bytes, seconds)
+            if limit := self._settings.chat_max_completion_tokens:
+                output_tokens = min(output_tokens, limit)
         return input_tokens + output_tokens
 
     def _is_rejected(self, error: BaseException | None) -> bool:
-        """Whether the model server has responded with an error, or the request was not sent."""
+        """Whether the model server has responded with an error that costs nothing, or the request was not sent."""
         if self.completion is None:
-            return not isinstance(error, _MAY_HAVE_BEEN_SENT)
+            return not isinstance(error, _MAY_HAVE_BEEN_SENT) and not _is_billed(error)
         return isinstance(error, UpstreamErrorObject) and not self.completion.chunk_count
+
+
+def _is_billed(error: BaseException | None) -> bool:
+    """Whether the model server charges for a request that it has rejected: Azure does for filtered content and timeouts.
+
+    See https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs.
+    """
+    return isinstance(error, openai.APIStatusError) and (error.code == "content_filter" or error.status_code == 408)

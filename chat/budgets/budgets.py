@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from chat.budgets.daily_counts import DailyCounts
+from chat.budgets.daily_counts import Count, DailyCounts
 from chat.budgets.synchronization import Synchronization
 
 
@@ -15,14 +15,21 @@ class Budgets:
         self._synchronization = synchronization
         self._now = now
 
-    def admit(self, client: str) -> None:
-        """Raises `BudgetUsedUp` if the service's budget or the client's is used up."""
-        self._counts.admit(client, self._now())
-        self.add(client, 0)
+    def admit(self, client: str, tokens: int) -> list[Count]:
+        """Counts the tokens of a request's input, and returns the counts, to which the rest is to be added.
 
-    def add(self, client: str, tokens: int) -> None:
-        """Counts the tokens of a request that was admitted."""
-        for count in self._counts.of(client, self._now()):
+        Raises `BudgetUsedUp` if the service's budget or the client's is used up.
+        """
+        now = self._now()
+        counts = self._counts.of(client, now)
+        self.add(counts, 0)  # a count that is used up is read, too: other workers may have corrected it
+        self._counts.admit(client, now)
+        self.add(counts, tokens)
+        return counts
+
+    def add(self, counts: list[Count], tokens: int) -> None:
+        """Adds tokens, or takes away what was too much."""
+        for count in counts:
             count.unstored += tokens
             if self._synchronization:
                 self._synchronization.use(count)

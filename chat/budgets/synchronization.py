@@ -11,7 +11,8 @@ from chat.budgets.daily_counts import Count
 INTERVAL_SECONDS = 10.0
 """How often a count is written and read while it is used."""
 
-_TIMEOUT_SECONDS = 5.0
+# Longer than the 30 after which Table Storage gives up: a request that is cancelled may have been written, and is repeated.
+_TIMEOUT_SECONDS = 35.0
 _STOP_SECONDS = 2.0
 _MAX_AT_ONCE = 8
 
@@ -41,7 +42,7 @@ class Synchronization:
         self._stopping = asyncio.Event()
         self._used: set[Count] = set()
         self._tasks: dict[Count, asyncio.Task[None]] = {}
-        self._failing = False
+        self._failing: set[Count] = set()
         self._next_attempt = 0.0
 
     def use(self, count: Count) -> None:
@@ -59,18 +60,21 @@ class Synchronization:
             await self._storage.close()
 
     async def _synchronize_while_used(self, count: Count) -> None:
-        while count in self._used or count.unstored:
+        try:
+            while count in self._used or count.unstored:
+                self._used.discard(count)
+                await self._synchronize(count)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(INTERVAL_SECONDS):
+                        await self._stopping.wait()
+                if self._stopping.is_set():
+                    if count.unstored:
+                        await self._synchronize(count)
+                    break
+        finally:
             self._used.discard(count)
-            await self._synchronize(count)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_SECONDS):
-                    await self._stopping.wait()
-            if self._stopping.is_set():
-                if count.unstored:
-                    await self._synchronize(count)
-                break
-        self._used.discard(count)
-        del self._tasks[count]
+            self._failing.discard(count)
+            del self._tasks[count]
 
     async def _synchronize(self, count: Count) -> None:
         loop = asyncio.get_running_loop()
@@ -84,14 +88,15 @@ class Synchronization:
                     count.stored = await storage.add(count.name, count.day, tokens)
                     count.unstored -= tokens
             except Exception as error:  # azure-identity does not document what it raises
-                self._next_attempt = loop.time() + INTERVAL_SECONDS / 2
+                if isinstance(error, TimeoutError):  # others fail at once, and do not occupy the few that run at once
+                    self._next_attempt = loop.time() + INTERVAL_SECONDS / 2
                 if not self._failing:
                     self._log(f"Budgets of tokens: storage fails ({_describe(error)}), and this worker goes on counting.")
-                self._failing = True
+                self._failing.add(count)
             else:
-                if self._failing:
+                if self._failing == {count}:
                     self._log("Budgets of tokens: storage works again.")
-                self._failing = False
+                self._failing.discard(count)
 
     async def _opened_storage(self) -> Storage:
         async with self._opening:

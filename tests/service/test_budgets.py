@@ -10,7 +10,7 @@ import pytest
 
 from chat.api import worker_budgets
 from testing.behaviours import never_responds, responds, stalls_after, streams, streams_bytes
-from testing.chat_completions import COMPLETION, OPENAI, event, text_chunks
+from testing.chat_completions import COMPLETION, OPENAI, chunk, event, text_chunks
 from testing.client import QUESTION, Configure, Logged, Service
 from testing.model_server import Behaviour, Exchange, ModelServer
 from tests.conftest import finished
@@ -235,24 +235,93 @@ async def test_waiting_for_reasoning_counts(
     assert line["budget.tokens"] >= 50
 
 
+async def send_at_once(service: Service, model: ModelServer, count: int, behaviour: Behaviour, body: Any) -> list[int]:
+    """Sends requests, and lets the model server respond when all that were admitted have arrived; returns the statuses."""
+    decided = asyncio.Event()
+
+    async def when_all_are_decided(exchange: Exchange) -> None:
+        await decided.wait()
+        await behaviour(exchange)
+
+    model.respond_with(when_all_are_decided)
+    before = len(model.exchanges)
+    requests = [asyncio.create_task(service.send(body)) for _ in range(count)]
+    async with asyncio.timeout(10):
+        while len(model.exchanges) - before + sum(request.done() for request in requests) < count:
+            await asyncio.sleep(0.01)
+    decided.set()
+    return [status for status, _ in await asyncio.gather(*requests)]
+
+
 async def test_several_requests_at_once_exceed_the_budget_by_what_they_use(
     service: Service, model: ModelServer, set_budgets: SetBudgets, logged: Logged
 ) -> None:
-    set_budgets(CHAT_DAILY_TOKENS=str(5 * USED))
-    model.respond_with(streams(OPENAI))
-    await asyncio.gather(*(service.send() for _ in range(4)))  # leaves the tokens of one request
-    all_arrived = asyncio.Event()
+    set_budgets(CHAT_DAILY_TOKENS="2000")
+    usage = chunk(choices=[], usage={"prompt_tokens": 20, "completion_tokens": 1000})
+    used = streams([*text_chunks("Paris."), usage])
+    assert await send_at_once(service, model, 10, used, QUESTION) == [200] * 10
+    assert (await service.send())[0] == 429
+    assert sum(line.get("budget.tokens", 0) for line in await logged()) == 10 * 1020
 
-    async def when_all_have_arrived(exchange: Exchange) -> None:
-        if len(model.exchanges) == 4 + 10:
-            all_arrived.set()
-        await all_arrived.wait()
+
+async def test_input_of_requests_under_way_counts(
+    service: Service, model: ModelServer, set_budgets: SetBudgets, logged: Logged
+) -> None:
+    """Otherwise one client could use the service's budget at once, and keep everyone else from it."""
+    set_budgets(CHAT_DAILY_TOKENS="100000", CHAT_DAILY_TOKENS_PER_CLIENT="1000")
+    statuses = await send_at_once(service, model, 20, streams(OPENAI), LONG_QUESTION)
+    assert sorted(statuses) == [200] + [429] * 19
+    assert sum(line.get("budget.tokens", 0) for line in await logged()) == USED
+    assert (await service.send())[0] == 200, "the estimate is corrected"
+
+
+async def test_request_counts_to_the_day_on_which_it_was_admitted(
+    service: Service, model: ModelServer, set_budgets: SetBudgets, clock: list[datetime]
+) -> None:
+    set_budgets(CHAT_DAILY_TOKENS="100")
+    responding = asyncio.Event()
+
+    async def when_the_day_has_ended(exchange: Exchange) -> None:
+        await responding.wait()
         await streams(OPENAI)(exchange)
 
-    model.respond_with(when_all_have_arrived)
-    assert {status for status, _ in await asyncio.gather(*(service.send() for _ in range(10)))} == {200}
-    assert (await service.send())[0] == 429
-    assert sum(line.get("budget.tokens", 0) for line in await logged()) == 14 * USED
+    model.respond_with(when_the_day_has_ended)
+    request = asyncio.create_task(service.send())
+    await model.arrived()
+    clock[0] += timedelta(hours=1)
+    responding.set()
+    await request
+    model.respond_with(streams(OPENAI))
+    assert [(await service.send())[0] for _ in range(5)] == [200] * 4 + [429]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        responds(400, {"error": {"message": "Filtered.", "code": "content_filter"}}),
+        streams([*text_chunks(*TEXTS), chunk(choices=[], usage={"prompt_tokens": 0, "completion_tokens": 0})]),
+        streams([*text_chunks(*TEXTS), chunk(choices=[], usage={"prompt_tokens": 10**8, "completion_tokens": 10**8})]),
+    ],
+    ids=["filtered content", "usage of zeros", "usage that no model can have"],
+)
+async def test_what_costs_tokens_counts_an_estimate(
+    service: Service, model: ModelServer, set_budgets: SetBudgets, logged: Logged, behaviour: Behaviour
+) -> None:
+    set_budgets(CHAT_DAILY_TOKENS="100000")
+    model.respond_with(behaviour)
+    await service.send(LONG_QUESTION)
+    (line,) = await logged()
+    assert 2_000 <= line["budget.tokens"] <= 5_500
+
+
+async def test_estimate_of_the_output_is_no_more_than_its_limit(
+    service: Service, model: ModelServer, set_budgets: SetBudgets, logged: Logged
+) -> None:
+    set_budgets(CHAT_DAILY_TOKENS="100000", CHAT_MAX_COMPLETION_TOKENS="10")
+    model.respond_with(streams(text_chunks(*TEXTS)))
+    await service.send()
+    (line,) = await logged()
+    assert line["budget.tokens"] <= 10 + 100
 
 
 async def test_worker_without_storage_says_so_once(

@@ -20,7 +20,8 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, date], int] = {}
         self.calls = 0
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.failing = {"service", "client alice"}
         self.blocked = asyncio.Event()
         self.blocked.set()
         self.closed = False
@@ -28,7 +29,7 @@ class MemoryStorage:
     async def add(self, name: str, day: date, tokens: int) -> int:
         self.calls += 1
         await self.blocked.wait()
-        if self.error:
+        if self.error and name in self.failing:
             raise self.error
         self.counts[name, day] = self.counts.get((name, day), 0) + tokens
         return self.counts[name, day]
@@ -44,7 +45,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> MemoryStorage:
 
 
 class Worker:
-    """One worker's synchronization of one count."""
+    """One worker's synchronization of a count, and of those that are given to it."""
 
     def __init__(self, storage: MemoryStorage, day: date = DAY) -> None:
         self.lines: list[str] = []
@@ -131,6 +132,36 @@ async def test_counting_goes_on_while_storage_fails_and_the_log_says_so_once(
         "Budgets of tokens: storage fails (ConnectionError), and this worker goes on counting.",
         "Budgets of tokens: storage works again.",
     ]
+
+
+async def test_count_that_cannot_be_written_does_not_stop_the_others(storage: MemoryStorage, workers: list[Worker]) -> None:
+    worker = workers[0]
+    storage.error, storage.failing = ValueError("no"), {"client alice"}
+    counts = [Count(name, 100, DAY) for name in ("client alice", "service", "client bob")]
+    for _ in range(3):
+        calls = storage.calls
+        for count in counts:
+            count.unstored += 1
+            worker.synchronization.use(count)
+        async with asyncio.timeout(5):
+            while storage.calls < calls + 3:
+                await asyncio.sleep(0)
+    assert [storage.counts.get((count.name, DAY)) for count in counts[1:]] == [3, 3]
+    assert worker.lines == ["Budgets of tokens: storage fails (ValueError), and this worker goes on counting."]
+    storage.error = None
+    await synchronized()
+    assert storage.counts["client alice", DAY] == 3
+    assert worker.lines[1:] == ["Budgets of tokens: storage works again."]
+
+
+async def test_task_that_is_cancelled_is_replaced(storage: MemoryStorage, workers: list[Worker]) -> None:
+    storage.error = asyncio.CancelledError()
+    workers[0].use(10)
+    await synchronized()
+    storage.error = None
+    workers[0].use()
+    await synchronized()
+    assert storage.counts["service", DAY] == 10
 
 
 async def test_storage_that_hangs_fails(

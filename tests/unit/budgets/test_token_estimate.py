@@ -37,6 +37,20 @@ def test_text_that_looks_like_an_image_counts_as_text() -> None:
     assert estimate_input(encoded(text)) >= 200_000
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"url": "http"}, {"url": "http " + "words " * 1000}, {"image_url": {"url": "https://a.example"}}],
+    ids=["no URL", "text", "URLs"],
+)
+def test_no_request_counts_more_than_the_largest_context(part: dict[str, Any]) -> None:
+    body = encoded([part] * (8_000_000 // len(encoded(part))))
+    assert 500_000 <= estimate_input(body) <= 1_000_000
+
+
+def test_text_after_what_looks_like_a_url_counts_as_text() -> None:
+    assert estimate_input(encoded([{"url": "http " + "words " * 100_000}])) >= 200_000
+
+
 @given(st.binary(max_size=1000), st.binary(max_size=1000))
 def test_more_input_never_counts_less(begin: bytes, more: bytes) -> None:
     assert estimate_input(begin) <= estimate_input(begin + b" " + more) + 1
@@ -54,6 +68,11 @@ def test_chunk_of_one_token_counts_as_one() -> None:
 def test_chunk_of_many_tokens_counts_by_its_text() -> None:
     texts = ["The quick brown fox jumps over the lazy dog. " * 40] * 10  # 4,000 tokens
     assert 4_000 <= estimate_output(len(texts), received(texts), 2) <= 6_500
+
+
+def test_large_chunks_count_no_more_than_a_model_can_write() -> None:
+    assert estimate_output(1000, 1000 * 3000, 10) == 31_000
+    assert estimate_output(2, 100_000, 1) == 3_002
 
 
 def test_time_without_a_chunk_counts_as_reasoning() -> None:
