@@ -1,6 +1,6 @@
 """Checks the JSON objects of the model server and finds single keys, in one pass and without a Python object for each value.
 
-A few megabytes of JSON can become hundreds of megabytes of Python objects, and parsing takes ten times as long as the pass.
+A few megabytes of JSON can become hundreds of megabytes of Python objects, and parsing takes longer than the pass.
 """
 
 import json
@@ -111,7 +111,7 @@ def parse(data: Raw | bytes, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON 
 
 
 def parse_or_none(data: Raw, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON value
-    """Parses the value of a key, six times as fast as `parse`; None if it is larger or cannot be parsed."""
+    """Parses the value of a key, faster than `parse`; None if it is larger or cannot be parsed."""
     try:
         return _msgspec_decode(data) if len(data) <= max_bytes else None
     except (MsgspecError, RecursionError):

@@ -74,7 +74,7 @@ class ProtocolFormat:
         _, request = validate(ProtocolRequest, body, max_messages)
         if "sessionState" in request.model_fields_set:
             try:
-                # Encoded at once: as objects it could take 25 times as much memory until the response ends.
+                # Encoded at once: as objects it could take much more memory until the response ends.
                 self._session = b',"sessionState":' + json.dumps(request.sessionState, allow_nan=False).encode()
             except ValueError:
                 raise InvalidRequest("sessionState: a number is too large.", param="sessionState") from None

@@ -158,7 +158,7 @@ async def _post(body: bytes, api: Api, *, client_retries: bool) -> httpx2.Respon
     retries = 0
     while True:
         try:
-            # The SDK's own `create` would make typed copies first: a quarter of the time to the first chunk of 200 requests.
+            # The SDK's own `create` would make typed copies first, which delays the first chunk of many requests.
             stream = await get_client().post(
                 _PATHS[api],
                 content=body,
