@@ -13,7 +13,7 @@ from local.settings import APP_DIR
 def app_dir(tmp_path: Path) -> Path:
     """A copy of the app, in which `make` finds this Python."""
     copy = tmp_path / "app"
-    copytree(APP_DIR, copy, ignore=ignore_patterns(".*", "tests", "local.settings.json", "__pycache__"))
+    copytree(APP_DIR, copy, ignore=ignore_patterns(".*", "tests", "node_modules", "local.settings.json", "__pycache__"))
     python = copy / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
