@@ -30,7 +30,7 @@ class TableStorage:
     def __init__(self, endpoint: str, credential: AzureNamedKeyCredential | AsyncTokenCredential) -> None:
         # Microsoft's worker logs what is at least INFO, and each request would be several lines.
         logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
-        # The caller of `add` repeats it.
+        # `Synchronization` repeats what fails.
         self._table = TableClient(endpoint, TABLE, credential=credential, retry_total=0)
 
     async def add(self, name: str, day: date, tokens: int) -> int:

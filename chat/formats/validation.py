@@ -53,7 +53,7 @@ def validate[T: BaseModel](
 
 def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Parses JSON; a lone surrogate, for instance at the end of a truncated text, becomes U+FFFD. Raises `ValueError`."""
-    # Without `model_validate_json`, NaN, which is not JSON, is rejected, and no content is kept in pydantic's cache.
+    # `model_validate_json` would accept NaN, which is not JSON, and keep content in pydantic's cache of strings.
     try:
         return pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
