@@ -9,6 +9,7 @@ from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse
 from chat.json_scan import NULL
+from chat.translation.kept_bytes import ITEM_BYTES, KeptBytes
 from chat.translation.logprobs import encode_logprobs
 from chat.translation.output_items import (
     COMPLETED,
@@ -23,15 +24,7 @@ from chat.translation.output_items import (
     Item,
     PartType,
 )
-from chat.translation.raw_json import (
-    ITEM_BYTES,
-    MAX_KEPT_BYTES,
-    decode,
-    encode,
-    string_body,
-    string_body_or_empty,
-    text_of,
-)
+from chat.translation.raw_json import decode, encode, string_body, string_body_or_empty, text_of
 from chat.translation.request_echo import RequestEcho
 from chat.translation.tools import Tool
 
@@ -142,7 +135,7 @@ class ResponseBuilder:
         self._output: list[Item | bytes] = []  # bytes: an item that has ended
         self._content: ContentItem | None = None
         self._part_type: PartType | None = None
-        self._kept_bytes = 0
+        self._kept = KeptBytes()
         self._calls: dict[bytes, _Call] = {}
         self._last_call: _Call | None = None
         self._call_ids: set[bytes] = set()
@@ -223,7 +216,7 @@ class ResponseBuilder:
 
     def _add_content(self, part_type: PartType, body: bytes, logprobs: bytes = b"") -> None:
         item = self._content
-        self._keep(len(body) + len(logprobs) + (0 if part_type is self._part_type else ITEM_BYTES))
+        self._kept.add(len(body) + len(logprobs) + (0 if part_type is self._part_type else ITEM_BYTES))
         self._part_type = part_type
         if item is None or item.type != part_type.item_type:
             self._end_content()
@@ -232,12 +225,6 @@ class ResponseBuilder:
             self._content = item
             self._output.append(item)
         item.add(part_type, body, logprobs)
-
-    def _keep(self, size: int) -> None:
-        """Counts what is kept until the end; raises `InvalidResponse` when it is too much."""
-        self._kept_bytes += size
-        if self._kept_bytes > MAX_KEPT_BYTES:
-            raise InvalidResponse(f"a completion of more than {MAX_KEPT_BYTES} bytes")
 
     def _end_content(self) -> None:
         """Ends the open message or reasoning: the last item, since any other would have ended it."""
@@ -257,10 +244,10 @@ class ResponseBuilder:
         call = self._calls.get(index) if has_index else self._last_call
         if call is None or (name and call.item and (call_id != call.id if call_id else not has_index)):
             call = self._calls[index if has_index else b"null %d" % len(self._calls)] = _Call(call_id)
-            self._keep(ITEM_BYTES + len(index) + len(call_id))
+            self._kept.add(ITEM_BYTES + len(index) + len(call_id))
         self._last_call = call
         arguments = _arguments(function.arguments)
-        self._keep(len(arguments))
+        self._kept.add(len(arguments))
         if call.item:
             if arguments:
                 call.item.add(arguments)
@@ -272,7 +259,7 @@ class ResponseBuilder:
 
     def _open_call(self, call: _Call, name: str) -> None:
         self._end_content()
-        self._keep(3 * len(name))  # in the item, in its event and in the response
+        self._kept.add(3 * len(name))  # in the item, in its event and in the response
         call_id = b"" if call.id in self._call_ids else call.id  # an id of two calls would not identify either
         self._call_ids.add(call.id)
         tool = self._echo.tools.get(name) or Tool(name)

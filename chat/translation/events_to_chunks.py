@@ -9,16 +9,9 @@ from msgspec.json import Decoder
 
 from chat.errors import IncompleteResponse, InvalidResponse
 from chat.json_scan import NULL
+from chat.translation.kept_bytes import ITEM_BYTES, KeptBytes
 from chat.translation.logprobs import encode_logprobs
-from chat.translation.raw_json import (
-    ITEM_BYTES,
-    MAX_KEPT_BYTES,
-    decode,
-    encode,
-    string_body,
-    string_body_or_empty,
-    text_of,
-)
+from chat.translation.raw_json import decode, encode, string_body, string_body_or_empty, text_of
 
 _FINISH_REASONS = {b"max_output_tokens": b"length", b"content_filter": b"content_filter"}
 """By the reason of an incomplete response."""
@@ -128,7 +121,7 @@ class CompletionBuilder:
         self._created = int(time.time())
         self._head = b""
         self._calls: dict[bytes, _Call] = {}
-        self._kept_bytes = 0
+        self._kept = KeptBytes()
         self._ended = False
 
     def feed(self, event: bytes) -> list[bytes]:
@@ -207,7 +200,7 @@ class CompletionBuilder:
         if call:
             return self._arguments(call, _rest(text, bytes(call.sent)))
         call = self._calls[key] = _Call(len(self._calls), *kind)
-        self._kept_bytes += ITEM_BYTES + len(key)
+        self._kept.add(ITEM_BYTES + len(key))
         self._add(call, text)
         return [self._chunk(b'{"tool_calls":[{"index":%d,%b}]}' % (call.index, _call_fields(item, call.index)))]
 
@@ -220,9 +213,7 @@ class CompletionBuilder:
 
     def _add(self, call: _Call, body: bytes) -> None:
         call.sent += body
-        self._kept_bytes += len(body)
-        if self._kept_bytes > MAX_KEPT_BYTES:
-            raise InvalidResponse(f"function calls of more than {MAX_KEPT_BYTES} bytes")
+        self._kept.add(len(body))
 
     def _end(self, response: _Response) -> list[bytes]:
         self._ended = True

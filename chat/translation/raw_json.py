@@ -12,12 +12,6 @@ from msgspec.json import Decoder
 from chat.errors import InvalidResponse
 from chat.json_scan import replace_lone_surrogates
 
-MAX_KEPT_BYTES = 16 * 1024 * 1024
-"""The maximum of what is kept of a streamed completion until its end."""
-
-ITEM_BYTES = 1024
-"""What an item or a content part counts in addition to its text: roughly the memory that its objects take."""
-
 
 def decode[T](data: bytes, decoder: Decoder[T]) -> T:
     """Decodes an object of the model server; raises `InvalidResponse` if its shape is not the decoder's.
