@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from chat.budgets.daily_counts import Count, DailyCounts
+from chat.budgets.daily_counts import Count, DailyCounts, check_budgets
 from chat.budgets.synchronization import Synchronization
 
 
@@ -23,7 +23,7 @@ class Budgets:
         now = self._now()
         counts = self._counts.of(client, now)
         self.add(counts, 0)  # a count that is used up is read, too: other workers may have corrected it
-        self._counts.admit(client, now)
+        check_budgets(counts, now)
         self.add(counts, tokens)
         return counts
 

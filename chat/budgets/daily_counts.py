@@ -1,4 +1,4 @@
-"""Counts the tokens of a day against the budgets, and admits requests until one is used up: pure, the time is passed in."""
+"""Counts the tokens of a day, and checks whether a budget is used up: pure, the time is passed in."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -53,18 +53,19 @@ class DailyCounts:
         budgets = {SERVICE: self._service_budget, f"client {client}": self._client_budget}
         return [self._count(name, budget) for name, budget in budgets.items() if budget is not None]
 
-    def admit(self, client: str, now: datetime) -> None:
-        """Raises `BudgetUsedUp` if the service's budget or the client's is used up."""
-        for count in self.of(client, now):
-            if count.used >= count.budget:
-                raise _used_up(count, now)
-
     def _count(self, name: str, budget: int) -> Count:
         count = self._counts.pop(name, None) or Count(name, budget, self._day)
         self._counts[name] = count  # as the last one: the first is the one that was unused for longest
         if len(self._counts) > _MAX_CLIENTS:
             del self._counts[next(iter(self._counts))]
         return count
+
+
+def check_budgets(counts: list[Count], now: datetime) -> None:
+    """Raises `BudgetUsedUp` if the budget of one of the counts is used up."""
+    for count in counts:
+        if count.used >= count.budget:
+            raise _used_up(count, now)
 
 
 def _used_up(count: Count, now: datetime) -> BudgetUsedUp:

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from chat.api.response_writer import error_headers
-from chat.budgets.daily_counts import DailyCounts
+from chat.budgets.daily_counts import DailyCounts, check_budgets
 from chat.errors import BudgetUsedUp
 from chat.formats.wire_format import openai_error
 from testing.behaviours import echoes, never_responds, responds, stalls_after, streams
@@ -42,9 +42,9 @@ async def test_an_error_is_a_sentence_with_a_way_to_try_again(
 
 
 async def test_a_used_up_budget_says_when_it_is_renewed(page: Page, site: str) -> None:
-    budget = DailyCounts(None, 0)
+    now = datetime(2026, 11, 27, 20, 30, tzinfo=UTC)
     with pytest.raises(BudgetUsedUp) as error:
-        budget.admit("anyone", datetime(2026, 11, 27, 20, 30, tzinfo=UTC))
+        check_budgets(DailyCounts(None, 0).of("anyone", now), now)
 
     async def respond(route: Route) -> None:
         headers = error_headers(error.value)

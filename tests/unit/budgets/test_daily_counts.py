@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.budgets import daily_counts
-from chat.budgets.daily_counts import DailyCounts
+from chat.budgets.daily_counts import DailyCounts, check_budgets
 from chat.errors import BudgetUsedUp
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -16,7 +16,7 @@ REQUESTS = st.lists(st.tuples(st.sampled_from(["alice", "bob", "service"]), st.i
 
 
 def use(counts: DailyCounts, client: str, tokens: int, now: datetime = NOON) -> None:
-    counts.admit(client, now)
+    check_budgets(counts.of(client, now), now)
     for count in counts.of(client, now):
         count.unstored += tokens
 
@@ -36,7 +36,7 @@ def test_request_is_admitted_exactly_while_no_budget_is_used_up(
             used[client] = used.get(client, 0) + tokens
         else:
             with pytest.raises(BudgetUsedUp):
-                counts.admit(client, NOON)
+                check_budgets(counts.of(client, NOON), NOON)
     if requests and service is not None:
         # One after another, only the last request exceeds the budget.
         assert sum(used.values()) < service + max(tokens for _, tokens in requests)
@@ -47,7 +47,7 @@ def test_tokens_of_other_workers_count() -> None:
     (count,) = counts.of("alice", NOON)
     count.stored = 100
     with pytest.raises(BudgetUsedUp):
-        counts.admit("bob", NOON)
+        check_budgets(counts.of("bob", NOON), NOON)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,9 @@ def test_error_names_the_budget_and_when_it_is_renewed(
 ) -> None:
     counts = DailyCounts(*budgets)
     use(counts, "alice", 1)
+    later = NOON + timedelta(hours=10, milliseconds=1)
     with pytest.raises(BudgetUsedUp) as error:
-        counts.admit("alice", NOON + timedelta(hours=10, milliseconds=1))
+        check_budgets(counts.of("alice", later), later)
     assert error.value.message == (
         f"{whose} budget of tokens for today is used up. It is renewed at midnight UTC, 2026-11-28T00:00:00Z."
     )
@@ -75,13 +76,14 @@ def test_budget_is_renewed_at_midnight_utc_and_not_before(time: datetime, offset
     counts = DailyCounts(1, 1)
     use(counts, "alice", 1, now)
     with pytest.raises(BudgetUsedUp) as error:
-        counts.admit("alice", now)
+        check_budgets(counts.of("alice", now), now)
     assert error.value.retry_after
     renewed = now + timedelta(seconds=error.value.retry_after)
     assert renewed.astimezone(UTC).date() == now.astimezone(UTC).date() + timedelta(days=1)
+    before = renewed - timedelta(seconds=1, microseconds=renewed.microsecond)
     with pytest.raises(BudgetUsedUp):
-        counts.admit("alice", renewed - timedelta(seconds=1, microseconds=renewed.microsecond))
-    counts.admit("alice", renewed)
+        check_budgets(counts.of("alice", before), before)
+    check_budgets(counts.of("alice", renewed), renewed)
 
 
 def test_many_clients_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +93,6 @@ def test_many_clients_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10):
         use(counts, f"client {number}", 1)
         with pytest.raises(BudgetUsedUp):
-            counts.admit(f"client {number}", NOON)
+            check_budgets(counts.of(f"client {number}", NOON), NOON)
     use(counts, "alice", 1)  # forgotten, as the one that was unused for longest
     assert counts.of("alice", NOON)[0].used == 12
