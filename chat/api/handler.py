@@ -121,7 +121,7 @@ async def _send_stream(
             chunks = await completion.read()
     finally:
         log.set_chunk_count(completion.chunk_count)
-    await writer.write(b"")  # waits, while a disconnect is watched for, until the client has read enough for the end
+    await writer.drain()
     watcher.stop()
     await writer.end(wire_format.encode_stream_end())
 
@@ -130,7 +130,7 @@ async def _end_with_error(content: bytes, writer: ResponseWriter, request: Reque
     with suppress(ClientDisconnect):
         async with DisconnectWatcher(request.receive, writer, seconds) as watcher:
             await writer.write(content)
-            await writer.write(b"")
+            await writer.drain()
             watcher.stop()
             await writer.end()
 

@@ -44,6 +44,10 @@ class ResponseWriter:
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
         self.pending = None
 
+    async def drain(self) -> None:
+        """Waits until the client has read enough for the end to be sent at once."""
+        await self.write(b"")
+
     async def end(self, content: bytes = b"") -> None:
         """Sends the last part of the body."""
         self.ended = True

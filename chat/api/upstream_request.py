@@ -124,10 +124,14 @@ async def open_completion(
     that.
     """
     async with AsyncExitStack() as stack:
-        try:
-            completion = await stack.enter_async_context(
+
+        async def send(request: UpstreamRequest) -> Completion:
+            return await stack.enter_async_context(
                 request_completion(request.body, request.api, settings, client_retries=client_retries)
             )
+
+        try:
+            completion = await send(request)
         except openai.APIStatusError as error:
             other = _in_the_other_api(request, error)
             if not other:
@@ -136,9 +140,7 @@ async def open_completion(
                 capabilities().requires_responses_for_tools = False
             request = other
             try:
-                completion = await stack.enter_async_context(
-                    request_completion(request.body, request.api, settings, client_retries=client_retries)
-                )
+                completion = await send(request)
             except openai.APIStatusError as other_error:
                 if rejects_path(other_error):  # the model server does not have the other API: the first error has the reason
                     raise error from None
