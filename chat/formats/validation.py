@@ -8,10 +8,11 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from chat.errors import InvalidRequest, field_path
 from chat.json_scan import replace_lone_surrogates
 
-# Pydantic's messages for these name Python's types.
+# Pydantic's messages for these use Python's terms.
 _MESSAGES = {
     "dict_type": "Input should be an object",
     "list_type": "Input should be an array",
+    "too_short": "Input should have at least 1 item",
     "model_type": "Input should be an object",
 }
 

@@ -229,6 +229,7 @@ async def sending(service: Service, head: str) -> AsyncIterator[tuple[asyncio.St
     [
         ("/api/chat", {}, "messages: Field required."),
         ("/api/chat", {"messages": {}}, "messages: Input should be an array."),
+        ("/api/chat", {"messages": []}, "messages: Input should have at least 1 item."),
         ("/api/chat", {"messages": ["Hi"]}, "messages[0]: Input should be an object."),
         ("/api/chat", {"messages": [{"content": 5}]}, "messages[0].content: Input should be a valid string."),
         ("/api/chat", {"messages": [MESSAGE] * 1001}, "messages: Input should have at most 1000 items."),
